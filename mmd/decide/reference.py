@@ -1,0 +1,101 @@
+"""The reference: what one unit of base is worth in ACE's quote currency, from Binance's book and
+the conversion rate; or the reason why nothing may be quoted now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from mmd.cells.layouts import BookState, BookStatus, exact
+
+BPS = Decimal("1e-4")
+_UNCONVERTED = (1.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Binance's best bid and ask, converted."""
+
+    bid: Decimal
+    ask: Decimal
+    rate_bid: Decimal
+    rate_ask: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class NoReference:
+    """Why there is no price to quote around."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgeLimits:
+    """How old a price and a rate may be, in ns."""
+
+    price_ns: int
+    rate_ns: int
+
+
+def book_fault(name: str, book: BookState, now_ns: int, limit_ns: int) -> str | None:
+    """Why the prices of a book must not be used; None if they may."""
+    if book.status != BookStatus.VALID:
+        return f"{name} is {BookStatus(book.status).name.lower().replace('_', ' ')}"
+    age_ns = book.age_ns(now_ns)
+    if age_ns > limit_ns:
+        return f"{name} is {age_ns / 1e9:.1f} s old, over its limit of {limit_ns / 1e9:g} s"
+    if not 0 < book.bid_price < book.ask_price:
+        return f"{name} is crossed or empty: {book.bid_price} / {book.ask_price}"
+    return None
+
+
+def reference_of(
+    book: BookState, rate: BookState | None, now_ns: int, limits: AgeLimits
+) -> Reference | NoReference:
+    """The converted top of book. `rate` is None for a pair quoted in Binance's own currency."""
+    fault = book_fault("Binance's book", book, now_ns, limits.price_ns)
+    if fault is None and rate is not None:
+        fault = book_fault("the rate", rate, now_ns, limits.rate_ns)
+    if fault is not None:
+        return NoReference(fault)
+    rate_bid, rate_ask = (rate.bid_price, rate.ask_price) if rate is not None else _UNCONVERTED
+    bid, ask = exact(rate_bid), exact(rate_ask)
+    return Reference(exact(book.bid_price) * bid, exact(book.ask_price) * ask, bid, ask)
+
+
+def moved_bps(old: Reference, new: Reference) -> Decimal:
+    """The larger of both sides' moves, in bps of the old price."""
+    bid = abs(new.bid - old.bid) / old.bid
+    ask = abs(new.ask - old.ask) / old.ask
+    return max(bid, ask) / BPS
+
+
+@dataclass(slots=True)
+class JumpFilter:
+    """Keeps a sudden jump out until it has held for a while.
+
+    A price that moved by more than `max_jump_bps` since the last accepted one may be an error of
+    a feed: nothing is quoted on it until it has stayed near the new place for `confirm_ns`.
+    """
+
+    max_jump_bps: Decimal
+    confirm_ns: int
+    accepted: Reference | None = field(default=None, init=False)
+    _candidate: Reference | None = field(default=None, init=False)
+    _candidate_since_ns: int = field(default=0, init=False)
+
+    def check(self, reference: Reference, now_ns: int) -> Reference | NoReference:
+        """The reference if it can be trusted, else the reason to wait."""
+        if self.accepted is None or moved_bps(self.accepted, reference) <= self.max_jump_bps:
+            return self._accept(reference)
+        candidate = self._candidate
+        if candidate is None or moved_bps(candidate, reference) > self.max_jump_bps:
+            self._candidate, self._candidate_since_ns = reference, now_ns
+        elif now_ns - self._candidate_since_ns >= self.confirm_ns:
+            return self._accept(reference)
+        jump = moved_bps(self.accepted, reference)
+        return NoReference(f"the reference jumped by {jump:.0f} bps; waiting for it to hold")
+
+    def _accept(self, reference: Reference) -> Reference:
+        self.accepted, self._candidate = reference, None
+        return reference

@@ -1,0 +1,1 @@
+"""Layer 3: what is kept: logs, fills, the journal, alerts."""

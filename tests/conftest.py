@@ -1,0 +1,53 @@
+"""What all tests share: where recordings lie, and a watch that nothing is left behind."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def recordings() -> Path:
+    """The folder of recorded Binance streams; the test is skipped where it is absent."""
+    folder = Path(os.environ.get("MMD_DATA", ROOT.parent / "shared" / "data"))
+    if not any(folder.glob("*usdt_*.gz")):
+        pytest.skip(f"no recorded streams in {folder} (set MMD_DATA)")
+    return folder
+
+
+def _segments() -> set[str]:
+    return {path.name for path in Path("/dev/shm").glob("mmd-*")}
+
+
+def _is_tracker(process: psutil.Process) -> bool:
+    try:
+        return "resource_tracker" in " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """Fails a test that leaves a child process or a segment of its own behind.
+
+    Segments are told apart by the processes that map them, since tests run side by side.
+    """
+    me = psutil.Process()
+    before = set(me.children(recursive=True))
+    segments = _segments()
+    yield
+    left = [p for p in set(me.children(recursive=True)) - before if not _is_tracker(p)]
+    _, alive = psutil.wait_procs(left, timeout=2)
+    for process in alive:
+        process.kill()
+    assert not alive, f"processes left behind: {alive}"
+    mapped = {
+        Path(m.path).name.split(" ")[0] for m in me.memory_maps() if "/dev/shm/mmd-" in m.path
+    }
+    assert not (mapped & (_segments() - segments)), "shared-memory segments left behind"
