@@ -1,0 +1,159 @@
+"""How one pair is quoted, and how it trades with itself where that is allowed."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from enum import Enum
+from typing import Annotated, Literal
+
+from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema
+
+from mmd.config.base import (
+    PAIR_PATTERN,
+    AmountRange,
+    Fault,
+    SecondsRange,
+    Strict,
+    parse_pair,
+)
+from mmd.words.market import Pair
+
+AUTO: Literal["auto"] = "auto"
+_MOST_BPS = Decimal(5000)
+
+
+class CleanStart(Enum):
+    """Which open orders a worker deletes before it quotes."""
+
+    OURS = "ours"
+    ALL = "all"
+
+
+class SelfTradeMethod(Enum):
+    """Where a self-trade takes place."""
+
+    SELF_MIDTRADER = "self_midtrader"
+    SELF_TRADER = "self_trader"
+
+
+class FirstSide(Enum):
+    """Which of the two orders of a self-trade is sent first."""
+
+    RANDOM = "random"
+    BUY = "buy"
+    SELL = "sell"
+
+
+class QuoteSettings(Strict):
+    """The ladder of bids and asks around the reference price. 100 bps are 1 %."""
+
+    enabled: bool = True
+    """Whether the pair is quoted."""
+    levels: int = Field(default=5, ge=1, le=50)
+    """Orders on each side."""
+    spread_bps: Decimal = Field(default=Decimal(20), gt=0, le=_MOST_BPS)
+    """Distance of the first level from the reference price, on each side."""
+    step_bps: Decimal = Field(default=Decimal(10), ge=0, le=_MOST_BPS)
+    """Further distance of each next level."""
+    amount: AmountRange
+    """Amount of each order, drawn at random, in base currency."""
+    jitter_bps: Decimal = Field(default=Decimal(2), ge=0, le=_MOST_BPS)
+    """Largest random shift of a level; less than half of step_bps, so that levels never cross."""
+    tolerance_bps: Decimal = Field(default=Decimal(3), ge=0, le=_MOST_BPS)
+    """An order nearer than this to its wanted price is kept."""
+    move_bps: Decimal = Field(default=Decimal(1), ge=0, le=_MOST_BPS)
+    """Move of the reference price that causes a new decision."""
+    refresh_s: SecondsRange = SecondsRange(min=30, max=90)
+    """An order is replaced at an age drawn at random from this range."""
+    min_interval_ms: int = Field(default=50, ge=0, le=60_000)
+    """Least time between two decisions."""
+    max_price_age_s: float = Field(default=3, ge=0.1, le=60)
+    """Quotes are pulled when the Binance price was not confirmed for this long."""
+    max_jump_bps: Decimal = Field(default=Decimal(300), gt=0, le=_MOST_BPS)
+    """A reference price that jumps further than this at once is not believed at first."""
+    depth: Literal[0, 5, 10, 20] = 0
+    """Levels of Binance's order book to read; 0: best bid and ask only."""
+    max_orders_in_flight: int = Field(default=10, ge=1, le=100)
+    """Requests to the venue that may be under way at once."""
+
+    def faults(self) -> list[Fault]:
+        found = []
+        if self.levels > 1 and self.jitter_bps * 2 >= self.step_bps and self.jitter_bps:
+            found.append(
+                Fault(
+                    ("jitter_bps",),
+                    f"must be less than half of step_bps, which is {self.step_bps}, "
+                    "so that levels never cross",
+                )
+            )
+        if self.jitter_bps >= self.spread_bps:
+            found.append(
+                Fault(
+                    ("jitter_bps",),
+                    f"must be less than spread_bps, which is {self.spread_bps}, "
+                    "so that the first level stays on its side",
+                )
+            )
+        reach = self.spread_bps + self.step_bps * (self.levels - 1) + self.jitter_bps
+        if reach >= 10_000:
+            found.append(
+                Fault(
+                    ("levels",),
+                    f"with this step_bps puts the last level {reach} bps away; "
+                    "must stay below 10000",
+                )
+            )
+        return found
+
+
+class SelfTradeSettings(Strict):
+    """Trading with oneself to print volume. Refused in live mode."""
+
+    enabled: bool = False
+    """Whether the pair trades with itself."""
+    method: SelfTradeMethod = SelfTradeMethod.SELF_MIDTRADER
+    """self_midtrader: at the middle between best bid and ask; self_trader: at a price drawn
+    at random between them."""
+    volume_threshold: Decimal = Field(default=Decimal(1), gt=0, le=Decimal("1e12"))
+    """Volume traded on Binance, in base currency, that causes one self-trade."""
+    amount: AmountRange | None = None
+    """Amount of a self-trade, drawn at random, in base currency; not given: as for quotes."""
+    first_side: FirstSide = FirstSide.RANDOM
+    """Which of the two orders is sent first."""
+    max_per_hour: int = Field(default=60, ge=1, le=3600)
+    """Most self-trades within any hour."""
+    max_per_day: int = Field(default=600, ge=1, le=86_400)
+    """Most self-trades within any 24 hours."""
+    sleep_s: SecondsRange = SecondsRange(min=1, max=5)
+    """Pause after a self-trade, drawn at random."""
+
+
+def _parse_rate(value: object) -> Pair | Literal["auto"] | None:
+    if value is None or value == "none":
+        return None
+    return AUTO if value == AUTO else parse_pair(value)
+
+
+RateChoice = Annotated[
+    Pair | Literal["auto"] | None,
+    PlainValidator(_parse_rate),
+    PlainSerializer(lambda rate: None if rate is None else str(rate)),
+    WithJsonSchema({"anyOf": [{"type": "string", "pattern": PAIR_PATTERN},
+                              {"enum": [AUTO, "none", None]}]}),
+]  # fmt: skip
+
+
+class PairSettings(Strict):
+    """One market on ACE."""
+
+    binance: str = Field(pattern=r"^[A-Z0-9]{5,20}$")
+    """Symbol on Binance whose price is followed, in capitals, such as BTCUSDT."""
+    rate: RateChoice = AUTO
+    """Pair on ACE that turns Binance's prices into the pair's quote currency; none: no
+    conversion; auto: USDT/TWD for a pair in TWD, none for a pair in USDT."""
+    clean_start: CleanStart = CleanStart.OURS
+    """Open orders to delete before quoting: ours, or all (whoever placed them)."""
+    quote: QuoteSettings
+    """How the pair is quoted."""
+    self_trade: SelfTradeSettings = SelfTradeSettings()
+    """How the pair trades with itself; off."""
