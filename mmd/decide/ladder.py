@@ -72,25 +72,23 @@ def wanted_ladder(
     """
     ladder = []
     for (side, level), drawn in draws.items():
-        quote = _quote(reference, settings, rules, side, level, drawn)
+        quote = wanted_quote(reference, settings, rules, (side, level), drawn)
         if quote.price > 0 and rules.min_amount <= quote.amount <= rules.max_amount:
             ladder.append(quote)
     return ladder
 
 
-def _quote(
+def wanted_quote(
     reference: Reference,
     settings: QuoteSettings,
     rules: MarketRules,
-    side: Side,
-    level: int,
+    place: Place,
     drawn: Draw,
 ) -> WantedQuote:
+    """One level, on the venue's grid."""
+    side, level = place
     distance = distance_bps(settings, level, drawn.shift) * BPS
-    if side is Side.BUY:
-        price = reference.bid * (1 - distance)
-    else:
-        price = reference.ask * (1 + distance)
+    price = reference.bid * (1 - distance) if side is Side.BUY else reference.ask * (1 + distance)
     span = settings.amount.max - settings.amount.min
     amount = rules.round_amount(settings.amount.min + span * drawn.amount)
     return WantedQuote(side, level, rules.round_price(price, side), amount)

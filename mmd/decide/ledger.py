@@ -113,6 +113,8 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     # An order that we had given up arrived after all.
     (_S.CANCELLED, _E.ACCEPTED): _S.OPEN,
     (_S.CANCELLED, _E.SEEN_OPEN): _S.OPEN,
+    # The venue's list outweighs its earlier no.
+    (_S.REFUSED, _E.SEEN_OPEN): _S.OPEN,
 }
 
 
@@ -171,7 +173,7 @@ class Ledger:
 
     def want(self, order: NewOrder, level: int, now_ns: int, expires_ns: int) -> Entry:
         """Enters an order that is about to be sent. From here on it counts as exposure."""
-        assert order.client_id not in self.entries and order.client_id not in self.finished
+        assert self.find(order.client_id) is None, "a customOrderId is used once"
         entry = Entry(order, level, State.WANTED, now_ns, expires_ns)
         self.entries[order.client_id] = entry
         return entry

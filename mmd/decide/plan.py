@@ -7,7 +7,7 @@ then quotes at the touch, then the far ones, then cancels that merely tidy up.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import IntEnum
@@ -67,10 +67,17 @@ class Keep:
 
 
 def plan(
-    wanted: Sequence[WantedQuote], ledger: Ledger, keep: Keep, max_per_side: int, now_ns: int
+    wanted: Sequence[WantedQuote],
+    ledger: Ledger,
+    keep: Keep,
+    max_per_side: int,
+    now_ns: int,
+    renew: Callable[[WantedQuote], WantedQuote] = lambda quote: quote,
 ) -> list[Action]:
     """What to send now, most urgent first.
 
+    `wanted` is sorted best first on each side. A quote that has to be placed goes through
+    `renew` first, which may draw its price and amount anew.
     A bid is never placed at or above the price that any of our asks has or may have, whatever
     state that ask is in, and the other way round: our own orders can't meet, not even in passing.
     `max_per_side` bounds the live orders of a side, those on their way out included.
@@ -78,7 +85,7 @@ def plan(
     actions: list[Action] = []
     for side in Side:
         quotes = [quote for quote in wanted if quote.side is side]
-        actions += _plan_side(quotes, ledger, side, keep, max_per_side, now_ns)
+        actions += _plan_side(quotes, ledger, side, keep, max_per_side, now_ns, renew)
     actions.sort(key=lambda action: action.urgency)
     return actions
 
@@ -97,6 +104,7 @@ def _plan_side(
     keep: Keep,
     max_per_side: int,
     now_ns: int,
+    renew: Callable[[WantedQuote], WantedQuote],
 ) -> list[Action]:
     live = list(ledger.live(side))
     unmatched = [entry for entry in live if entry.state is not State.CANCELLING]
@@ -111,7 +119,7 @@ def _plan_side(
     busy_levels = {entry.level for entry in unmatched if not entry.state.rests}
     opposite = ledger.best_live_price(side.opposite)
     room = max_per_side - len(live)
-    for quote in missing:
+    for quote in map(renew, missing):
         if room <= 0:
             break
         if quote.level in busy_levels or would_meet(side, quote.price, opposite):

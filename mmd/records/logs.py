@@ -73,7 +73,7 @@ class ZonedFormatter(logging.Formatter):
         super().__init__(_FORMAT)
         self._zone = zone
 
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
         moment = datetime.fromtimestamp(record.created, self._zone)
         return moment.isoformat(sep=" ", timespec="milliseconds")
 

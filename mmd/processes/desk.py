@@ -1,0 +1,285 @@
+"""The order desk of one pair: carries out a plan at the venue and keeps the ledger.
+
+Each request runs as a task of its own; when its outcome is known the ledger is moved and
+`on_change` called, so that the pair plans anew. Nothing is queued: what can't be sent now is
+left to the next plan.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from mmd.decide.ledger import Entry, Event, Ledger, State
+from mmd.decide.plan import Action, Cancel, Place, Urgency
+from mmd.decide.reconcile import Differences, reconcile, settle
+from mmd.venues.ace import calls
+from mmd.venues.ace.aio import AsyncAceClient
+from mmd.venues.ace.budget import Budget, Priority
+from mmd.venues.ace.protocol import Call
+from mmd.words.errors import (
+    Fatal,
+    InsufficientBalance,
+    MmdError,
+    OrderGone,
+    OutcomeUnknown,
+    RateLimited,
+    Refused,
+    Unavailable,
+)
+from mmd.words.ids import ClientIds, Owner, owner_of
+from mmd.words.market import MarketRules, NewOrder, Order, Side
+
+log = logging.getLogger("mmaker")
+
+T = TypeVar("T")
+
+_PRIORITY = {
+    Urgency.HARM: Priority.HARM_CANCEL,
+    Urgency.TOUCH: Priority.TOUCH,
+    Urgency.FAR: Priority.FAR,
+    Urgency.TIDY: Priority.FAR,
+}
+_HOLD_OFF_NS = 1_000_000_000
+_HOLD_OFF_BALANCE_NS = 5_000_000_000
+_PATIENCE_S = 3.0
+"""How long an order with a lost reply may take to arrive before it counts as never arrived."""
+
+
+@dataclass
+class Desk:
+    """Sends orders and cancels, finds out lost outcomes, and reconciles."""
+
+    client: AsyncAceClient
+    rules: MarketRules
+    ledger: Ledger
+    ids: ClientIds
+    budget: Budget
+    max_in_flight: int
+    on_change: Callable[[], None]
+    may_send: Callable[[], str | None]
+    """Asked immediately before each order is sent: the reason not to, or None."""
+    requests: int = 0
+    refused_in_a_row: int = 0
+    fatal: Fatal | None = None
+    """Set when a person must act: the pair leaves."""
+    hold_off_until_ns: dict[Side, int] = field(default_factory=dict)
+    last_error: str = ""
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _trading: int = 0
+
+    @property
+    def in_flight(self) -> int:
+        """Orders and cancels that the venue has not answered."""
+        return self._trading
+
+    def carry_out(self, actions: list[Action], now_ns: int, expires_ns: Callable[[], int]) -> int:
+        """Sends what may be sent now, in the order given; returns how many were left out."""
+        for position, action in enumerate(actions):
+            if isinstance(action, Place) and self._held_off(action.quote.side, now_ns):
+                continue
+            if self._trading >= self.max_in_flight:
+                return len(actions) - position
+            if not self.budget.try_take(_PRIORITY[action.urgency], now_ns):
+                return len(actions) - position
+            if isinstance(action, Place):
+                self._start_place(action, now_ns, expires_ns())
+            else:
+                self._start_cancel(action, now_ns)
+        return 0
+
+    async def settle_down(self) -> None:
+        """Waits until every request under way has its outcome."""
+        while self._tasks:
+            await asyncio.wait(set(self._tasks))
+
+    async def abandon(self) -> None:
+        """Gives up what is under way; a sweep finds out what became of it."""
+        for task in set(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def take_list(
+        self, listed: list[Order], asked_ns: int, grace_ns: int, expires_ns: int
+    ) -> Differences:
+        """Reconciles with a complete list of the pair's open orders, and looks up the missing."""
+        mine = [o for o in listed if owner_of(o.client_id, self.ids.instance) is Owner.OURS]
+        differences = reconcile(self.ledger, mine, asked_ns, grace_ns, expires_ns)
+        for entry in differences.missing:
+            log.warning("order %s is not listed any more; looking it up", entry.order_no)
+            self._spawn(self._look_up(entry))
+        for entry in differences.adopted:
+            log.info("adopted %s", describe(entry))
+        return differences
+
+    async def list_open(self) -> list[Order]:
+        """A complete list of the pair's open orders, page by page."""
+        orders: list[Order] = []
+        page = 1
+        while True:
+            rows = await self._call(calls.open_orders(self.rules, page))
+            orders += rows
+            if len(rows) < calls.PAGE_SIZE:
+                return orders
+            page += 1
+
+    def _held_off(self, side: Side, now_ns: int) -> bool:
+        return now_ns < self.hold_off_until_ns.get(side, 0)
+
+    def _start_place(self, action: Place, now_ns: int, expires_ns: int) -> None:
+        quote = action.quote
+        order = NewOrder(self.ids.make(), quote.side, quote.price, quote.amount)
+        entry = self.ledger.want(order, quote.level, now_ns, expires_ns)
+        self._trade(self._place(entry))
+
+    def _start_cancel(self, action: Cancel, now_ns: int) -> None:
+        self.ledger.apply(action.entry.order.client_id, Event.CANCEL_SENT, now_ns)
+        self._trade(self._cancel(action.entry, action.reason))
+
+    def _trade(self, work: Coroutine[Any, Any, None]) -> None:
+        self._trading += 1
+        task = self._spawn(work)
+        task.add_done_callback(self._traded)
+
+    def _traded(self, _task: asyncio.Task[None]) -> None:
+        self._trading -= 1
+        self.on_change()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _call(self, call: Call[T]) -> T:
+        self.requests += 1
+        try:
+            return await self.client.call(call)
+        except RateLimited as error:
+            self.budget.slow_down(error.retry_after_s, time.monotonic_ns())
+            raise
+
+    async def _place(self, entry: Entry) -> None:
+        client_id = entry.order.client_id
+        fault = self.may_send()
+        if fault is not None:
+            log.info("not sent: %s: %s", describe(entry), fault)
+            self._apply(entry, Event.DROPPED)
+            return
+        self._apply(entry, Event.SENT)
+        try:
+            order_no = await self._call(calls.new_order(self.rules, entry.order))
+        except OutcomeUnknown as error:
+            self._note("no clear answer to order %s: %s", client_id, error)
+            self._apply(entry, Event.LOST)
+            self._spawn(self._find_out(entry))
+        except Refused as error:
+            self._refused(entry, error)
+        except Unavailable as error:
+            self._note("order %s was not sent: %s", client_id, error)
+            self._apply(entry, Event.DROPPED)
+            self._hold_off(entry.side, _HOLD_OFF_NS)
+        except Fatal as error:
+            self._apply(entry, Event.DROPPED)
+            self.fatal = error
+        else:
+            entry.order_no = order_no
+            self._apply(entry, Event.ACCEPTED)
+            self.refused_in_a_row = 0
+            log.info("placed %s", describe(entry))
+
+    def _refused(self, entry: Entry, error: Refused) -> None:
+        self._note("order %s refused: %s", describe(entry), error)
+        self._apply(entry, Event.REFUSED)
+        self.refused_in_a_row += 1
+        no_money = isinstance(error, InsufficientBalance)
+        self._hold_off(entry.side, _HOLD_OFF_BALANCE_NS if no_money else _HOLD_OFF_NS)
+
+    async def _cancel(self, entry: Entry, reason: str) -> None:
+        try:
+            await self._call(calls.cancel(entry.order_no))
+        except OrderGone:
+            await self._look_up(entry)
+        except Fatal as error:
+            self.fatal = error
+        except MmdError as error:
+            # A cancel harms nobody twice: the next plan sends it again.
+            self._note("cancel of %s failed: %s", describe(entry), error)
+            self._apply(entry, Event.CANCEL_FAILED)
+        else:
+            self._apply(entry, Event.CANCELLED)
+            log.info("%s: %s", describe(entry), reason)
+
+    async def _look_up(self, entry: Entry) -> None:
+        """Asks what became of an order whose number we know."""
+        try:
+            found = await self._call(calls.order_status(self.rules, entry.order_no))
+        except MmdError as error:
+            self._note("look-up of %s failed: %s", describe(entry), error)
+            if entry.state is State.CANCELLING:
+                self._apply(entry, Event.CANCEL_FAILED)
+            return
+        settle(self.ledger, found, time.monotonic_ns())
+        log.info("looked up: %s", describe(entry))
+        self.on_change()
+
+    async def _find_out(self, entry: Entry) -> None:
+        """Finds an order with a lost reply by its customOrderId: in the open orders, then in our
+        own trades; only after both lack it for the whole patience does it count as not there."""
+        lost_at_s = time.monotonic()
+        pause_s = 0.1
+        while entry.state is State.UNKNOWN:
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, 1.0)
+            asked_s = time.monotonic()
+            try:
+                found = await self._search(entry)
+            except MmdError as error:
+                self._note("finding out about %s: %s", describe(entry), error)
+                continue
+            if not found and asked_s - lost_at_s >= _PATIENCE_S:
+                self._apply(entry, Event.PROVEN_ABSENT)
+        log.info("found out: %s", describe(entry))
+        self.on_change()
+
+    async def _search(self, entry: Entry) -> bool:
+        client_id, now_ns = entry.order.client_id, time.monotonic_ns()
+        for order in await self.list_open():
+            if order.client_id == client_id:
+                entry.order_no = order.order_no
+                self._apply(entry, Event.SEEN_OPEN)
+                self.ledger.book_fill(client_id, order.filled, now_ns)
+                return True
+        trades = await self._call(calls.own_trades(self.rules))
+        filled = sum((t.amount for t in trades if t.client_id == client_id), Decimal(0))
+        if filled:
+            self.ledger.book_fill(client_id, filled, now_ns)
+            if entry.state is State.PARTLY_FILLED:
+                self._apply(entry, Event.CANCELLED)  # not listed as open: the rest is gone
+            return True
+        return False
+
+    def _apply(self, entry: Entry, event: Event) -> None:
+        self.ledger.apply(entry.order.client_id, event, time.monotonic_ns())
+
+    def _hold_off(self, side: Side, for_ns: int) -> None:
+        self.hold_off_until_ns[side] = time.monotonic_ns() + for_ns
+
+    def _note(self, text: str, *values: object) -> None:
+        self.last_error = text % values
+        log.warning(text, *values)
+
+
+def describe(entry: Entry) -> str:
+    """An order as the log shows it."""
+    order = entry.order
+    number = entry.order_no or order.client_id
+    return (
+        f"{order.side.name.lower()} {order.amount} @ {order.price} "
+        f"(level {entry.level}, {entry.state.value}, {number})"
+    )
