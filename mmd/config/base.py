@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, Self
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import (
@@ -13,6 +14,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     PlainValidator,
+    ValidationInfo,
     WithJsonSchema,
     model_validator,
 )
@@ -24,20 +26,25 @@ PAIR_PATTERN = "^[A-Za-z0-9]{2,12}[/_][A-Za-z0-9]{2,12}$"
 
 
 class Fault(NamedTuple):
-    """What is wrong between fields of one model."""
+    """What is wrong between fields that are each right by themselves."""
 
     at: tuple[str, ...]
     """Keys from the model down to the value to be mended."""
     must: str
     """What would be right, as in `must be at least 1`."""
+    given: tuple[tuple[str, ...], ...] = ()
+    """Other values that the judgement rests on, as keys from the model down."""
 
 
 class Faults(ValueError):
     """All faults of one model at once."""
 
-    def __init__(self, faults: tuple[Fault, ...]) -> None:
+    def __init__(self, faults: list[Fault]) -> None:
         super().__init__("; ".join(f"{'.'.join(fault.at)} {fault.must}" for fault in faults))
-        self.faults = faults
+
+
+NO_FAULTS = object()
+"""Validation context for a caller that asks for the faults itself."""
 
 
 class Strict(BaseModel):
@@ -47,13 +54,18 @@ class Strict(BaseModel):
         frozen=True,
         extra="forbid",
         allow_inf_nan=False,
-        validate_default=True,
         use_attribute_docstrings=True,
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_is_empty(cls, data: object) -> object:
+        """A group whose keys are all commented out reads as null in YAML."""
+        return {} if data is None else data
+
     @model_validator(mode="after")
-    def _no_faults(self) -> Strict:
-        faults = tuple(self.faults())
+    def _no_faults(self, info: ValidationInfo) -> Self:
+        faults = [] if info.context is NO_FAULTS else self.faults()
         if faults:
             raise Faults(faults)
         return self
@@ -66,9 +78,9 @@ class Strict(BaseModel):
 class AmountRange(Strict):
     """From min to max in base currency; a value is drawn at random between the two."""
 
-    min: Decimal = Field(gt=0, le=Decimal("1e12"))
+    min: Decimal = Field(gt=0, le=Decimal("1e12"), examples=["0.002"])
     """Smallest amount."""
-    max: Decimal = Field(gt=0, le=Decimal("1e12"))
+    max: Decimal = Field(gt=0, le=Decimal("1e12"), examples=["0.01"])
     """Largest amount, at least min."""
 
     def faults(self) -> list[Fault]:
@@ -78,9 +90,9 @@ class AmountRange(Strict):
 class SecondsRange(Strict):
     """From min to max seconds; a value is drawn at random between the two."""
 
-    min: float = Field(gt=0, le=86400)
+    min: float = Field(gt=0, le=86400, examples=["30"])
     """Shortest time."""
-    max: float = Field(gt=0, le=86400)
+    max: float = Field(gt=0, le=86400, examples=["90"])
     """Longest time, at least min."""
 
     def faults(self) -> list[Fault]:
@@ -88,7 +100,9 @@ class SecondsRange(Strict):
 
 
 def _range_faults(low: float | Decimal, high: float | Decimal) -> list[Fault]:
-    return [Fault(("max",), f"must be at least min, which is {low}")] if high < low else []
+    if high >= low:
+        return []
+    return [Fault(("max",), f"must be at least min, which is {low:f}", (("min",),))]
 
 
 def parse_pair(value: object) -> Pair:
@@ -107,6 +121,17 @@ PairName = Annotated[
     PlainSerializer(str),
     WithJsonSchema({"type": "string", "pattern": PAIR_PATTERN}),
 ]
+
+
+def pattern(regex: str, must: str) -> AfterValidator:
+    """A check that a text has a form, with a message that says which."""
+
+    def check(text: str) -> str:
+        if re.fullmatch(regex, text) is None:
+            raise PydanticCustomError("form", "{must}", {"must": must})
+        return text
+
+    return AfterValidator(check)
 
 
 def split_url(url: str) -> SplitResult | None:

@@ -19,6 +19,7 @@ from mmd.config.base import (
     SecondsRange,
     Strict,
     WebSocketUrl,
+    pattern,
     split_url,
 )
 from mmd.config.quote import (
@@ -84,12 +85,15 @@ class BinanceSettings(Strict):
     """Stream that traded volume is counted from; aggTrade has fewer messages."""
 
 
+CallPath = Annotated[str, pattern("/[!-~]*", "must be a path that begins with /")]
+
+
 class BatchSettings(Strict):
     """The private batch calls that ACE gives market makers by contract; not given: single calls."""
 
-    submit_path: str | None = Field(default=None, pattern=r"^/[!-~]*$")
+    submit_path: CallPath | None = None
     """Path of the call that places several orders."""
-    cancel_path: str | None = Field(default=None, pattern=r"^/[!-~]*$")
+    cancel_path: CallPath | None = None
     """Path of the call that cancels several orders."""
     max_orders: int = Field(default=20, ge=1, le=500)
     """Most orders in one batch call."""
@@ -113,7 +117,7 @@ class AceSettings(Strict):
     """Batch calls."""
 
 
-Currency = Annotated[str, Field(pattern=r"^[A-Z0-9]{2,12}$")]
+Currency = Annotated[str, pattern("[A-Z0-9]{2,12}", "must be a currency in capitals, such as TWD")]
 Funds = Annotated[Decimal, Field(ge=0, le=Decimal("1e18"))]
 
 
@@ -147,7 +151,13 @@ class RateSettings(Strict):
 
     def faults(self) -> list[Fault]:
         if self.max_age_s <= self.poll_s:
-            return [Fault(("max_age_s",), f"must be more than poll_s, which is {self.poll_s:g}")]
+            return [
+                Fault(
+                    ("max_age_s",),
+                    f"must be more than poll_s, which is {self.poll_s:g}",
+                    (("poll_s",),),
+                )
+            ]
         return []
 
 
@@ -196,6 +206,11 @@ def _check_time_zone(name: str) -> str:
     return name
 
 
+_EXAMPLE_PAIRS = {
+    "BTC/TWD": {"binance": "BTCUSDT", "quote": {"amount": {"min": "0.002", "max": "0.01"}}}
+}
+
+
 class Settings(Strict):
     """All that an operator can set."""
 
@@ -211,7 +226,7 @@ class Settings(Strict):
     """The simulated outside world of paper mode."""
     rates: dict[PairName, RateSettings] = Field(default_factory=dict)
     """Conversion rates, by pair on ACE."""
-    pairs: dict[PairName, PairSettings] = Field(min_length=1)
+    pairs: dict[PairName, PairSettings] = Field(min_length=1, examples=[_EXAMPLE_PAIRS])
     """The markets that are quoted, by pair on ACE."""
     supervision: SupervisionSettings = SupervisionSettings()
     """How the parent watches its children."""
@@ -235,6 +250,14 @@ class Settings(Strict):
         """ACE; None stands for the simulated venue."""
         return self.ace.base_url or (ACE_URL if self.mode is Mode.LIVE else None)
 
+    @property
+    def feeds(self) -> dict[str, int]:
+        """Binance symbols to be read, each with the levels of order book that its pairs need."""
+        feeds: dict[str, int] = {}
+        for pair in self.pairs.values():
+            feeds[pair.binance] = max(feeds.get(pair.binance, 0), pair.quote.depth)
+        return feeds
+
     def rate_of(self, pair: Pair) -> Pair | None:
         """The rate that a configured pair's prices are converted by; None: no conversion."""
         rate = self.pairs[pair].rate
@@ -247,45 +270,42 @@ class Settings(Strict):
         return found
 
     def _venue_faults(self) -> list[Fault]:
-        at = ("ace", "base_url")
+        must = self._address_must()
+        return [Fault(("ace", "base_url"), must, (("mode",),))] if must else []
+
+    def _address_must(self) -> str | None:
+        """What is wrong with ACE's address in this mode, if anything."""
         if self.ace.base_url is None:
-            if self.mode is not Mode.TESTNET:
-                return []
-            must = (
-                "must be given in testnet mode: the address of ACE's test system, from its operator"
-            )
-            return [Fault(at, must)]
+            if self.mode is Mode.TESTNET:
+                return "must be given in testnet mode: the address of ACE's test system"
+            return None
         parts = split_url(self.ace.base_url)
         host = (parts.hostname or "").rstrip(".") if parts else ""
-        if self.mode is not Mode.LIVE and host in _PUBLIC_ACE_HOSTS:
-            return [Fault(at, f"must not be the public exchange in {self.mode.value} mode")]
-        if self.mode is Mode.LIVE and parts and parts.scheme == "http" and not _is_loopback(host):
-            return [
-                Fault(at, "must be https in live mode: signed orders would travel in the clear")
-            ]
-        return []
+        if self.mode is not Mode.LIVE:
+            if host in _PUBLIC_ACE_HOSTS:
+                return f"must not be the public exchange in {self.mode.value} mode"
+        elif parts and parts.scheme == "http" and not _is_loopback(host):
+            return "must be https in live mode: orders and their key would travel in the clear"
+        return None
 
     def _pair_faults(self, pair: Pair, settings: PairSettings) -> list[Fault]:
         at = ("pairs", str(pair))
         found = []
         if self.mode is Mode.LIVE and settings.self_trade.enabled:
-            found.append(Fault((*at, "self_trade", "enabled"), WASH_TRADING))
+            found.append(Fault((*at, "self_trade", "enabled"), WASH_TRADING, (("mode",),)))
         if settings.rate == AUTO and pair.quote not in _AUTO_RATES:
-            must = f"must be given: auto knows pairs in {' and '.join(_AUTO_RATES)} only"
+            must = f"must be given: auto serves pairs in {' and '.join(_AUTO_RATES)} only"
             return [*found, Fault((*at, "rate"), must)]
         rate = self.rate_of(pair)
-        if rate is not None and rate not in self.rates:
-            must = f"must be configured under rates, as in `rates: {{{rate}: {{}}}}`"
-            found.append(Fault((*at, "rate"), f"{rate} {must}"))
         if rate is not None and rate.quote != pair.quote:
-            found.append(Fault((*at, "rate"), f"must be a pair in {pair.quote}, like {pair}"))
-            return found
+            return [*found, Fault((*at, "rate"), f"must be a pair in {pair.quote}, as {pair} is")]
+        if rate is not None and rate not in self.rates:
+            found.append(Fault((*at, "rate"), f"{rate} must be configured under rates"))
         symbol = pair.base + (rate.base if rate else pair.quote)
         if settings.binance != symbol:
-            found.append(
-                Fault((*at, "binance"), f"must be {symbol} to give {pair} a price "
-                      f"{f'with rate {rate}' if rate else 'without a rate'}")
-            )  # fmt: skip
+            means = f"with the rate {rate}" if rate else "without a rate"
+            must = f"must be {symbol}, which gives {pair} its price {means}"
+            found.append(Fault((*at, "binance"), must, ((*at, "rate"),)))
         return found
 
 

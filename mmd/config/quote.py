@@ -6,7 +6,8 @@ from decimal import Decimal
 from enum import Enum
 from typing import Annotated, Literal
 
-from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from mmd.config.base import (
     PAIR_PATTERN,
@@ -15,11 +16,14 @@ from mmd.config.base import (
     SecondsRange,
     Strict,
     parse_pair,
+    pattern,
 )
 from mmd.words.market import Pair
 
 AUTO: Literal["auto"] = "auto"
 _MOST_BPS = Decimal(5000)
+_WHOLE_BPS = Decimal(10_000)
+_DEPTHS = (0, 5, 10, 20)
 
 
 class CleanStart(Enum):
@@ -44,6 +48,17 @@ class FirstSide(Enum):
     SELL = "sell"
 
 
+def _check_depth(levels: int) -> int:
+    if levels not in _DEPTHS:
+        raise PydanticCustomError("depth", "must be 0, 5, 10 or 20")
+    return levels
+
+
+Depth = Annotated[
+    int, AfterValidator(_check_depth), WithJsonSchema({"type": "integer", "enum": list(_DEPTHS)})
+]
+
+
 class QuoteSettings(Strict):
     """The ladder of bids and asks around the reference price. 100 bps are 1 %."""
 
@@ -55,7 +70,7 @@ class QuoteSettings(Strict):
     """Distance of the first level from the reference price, on each side."""
     step_bps: Decimal = Field(default=Decimal(10), ge=0, le=_MOST_BPS)
     """Further distance of each next level."""
-    amount: AmountRange
+    amount: AmountRange = Field(examples=[{"min": "0.002", "max": "0.01"}])
     """Amount of each order, drawn at random, in base currency."""
     jitter_bps: Decimal = Field(default=Decimal(2), ge=0, le=_MOST_BPS)
     """Largest random shift of a level; less than half of step_bps, so that levels never cross."""
@@ -71,37 +86,21 @@ class QuoteSettings(Strict):
     """Quotes are pulled when the Binance price was not confirmed for this long."""
     max_jump_bps: Decimal = Field(default=Decimal(300), gt=0, le=_MOST_BPS)
     """A reference price that jumps further than this at once is not believed at first."""
-    depth: Literal[0, 5, 10, 20] = 0
+    depth: Depth = 0
     """Levels of Binance's order book to read; 0: best bid and ask only."""
     max_orders_in_flight: int = Field(default=10, ge=1, le=100)
     """Requests to the venue that may be under way at once."""
 
     def faults(self) -> list[Fault]:
         found = []
-        if self.levels > 1 and self.jitter_bps * 2 >= self.step_bps and self.jitter_bps:
-            found.append(
-                Fault(
-                    ("jitter_bps",),
-                    f"must be less than half of step_bps, which is {self.step_bps}, "
-                    "so that levels never cross",
-                )
-            )
-        if self.jitter_bps >= self.spread_bps:
-            found.append(
-                Fault(
-                    ("jitter_bps",),
-                    f"must be less than spread_bps, which is {self.spread_bps}, "
-                    "so that the first level stays on its side",
-                )
-            )
+        if self.levels > 1 and self.jitter_bps and self.jitter_bps * 2 >= self.step_bps:
+            must = f"must be less than half of step_bps, which is {self.step_bps:f}"
+            found.append(Fault(("jitter_bps",), must, (("step_bps",), ("levels",))))
         reach = self.spread_bps + self.step_bps * (self.levels - 1) + self.jitter_bps
-        if reach >= 10_000:
+        if reach >= _WHOLE_BPS:
+            must = f"must be fewer: the last level would lie {reach:f} bps away, over 10000"
             found.append(
-                Fault(
-                    ("levels",),
-                    f"with this step_bps puts the last level {reach} bps away; "
-                    "must stay below 10000",
-                )
+                Fault(("levels",), must, (("spread_bps",), ("step_bps",), ("jitter_bps",)))
             )
         return found
 
@@ -143,17 +142,22 @@ RateChoice = Annotated[
 ]  # fmt: skip
 
 
+Symbol = Annotated[
+    str, pattern("[A-Z0-9]{5,20}", "must be a symbol of Binance in capitals, such as BTCUSDT")
+]
+
+
 class PairSettings(Strict):
     """One market on ACE."""
 
-    binance: str = Field(pattern=r"^[A-Z0-9]{5,20}$")
+    binance: Symbol = Field(examples=["BTCUSDT"])
     """Symbol on Binance whose price is followed, in capitals, such as BTCUSDT."""
     rate: RateChoice = AUTO
     """Pair on ACE that turns Binance's prices into the pair's quote currency; none: no
     conversion; auto: USDT/TWD for a pair in TWD, none for a pair in USDT."""
     clean_start: CleanStart = CleanStart.OURS
     """Open orders to delete before quoting: ours, or all (whoever placed them)."""
-    quote: QuoteSettings
+    quote: QuoteSettings = Field(examples=[{"amount": {"min": "0.002", "max": "0.01"}}])
     """How the pair is quoted."""
     self_trade: SelfTradeSettings = SelfTradeSettings()
     """How the pair trades with itself; off."""

@@ -10,14 +10,11 @@ import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, SupportsIndex
+from typing import NoReturn, SupportsIndex
 
-from mmd.config.model import Mode
+from mmd.config.model import Mode, Settings
+from mmd.config.paths import Paths
 from mmd.words.errors import ConfigError
-
-if TYPE_CHECKING:
-    from mmd.config.model import Settings
-    from mmd.config.paths import Paths
 
 KEY, SECRET, FILE = "ACE_API_KEY", "ACE_API_SECRET", "ACE_KEY_FILE"
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
