@@ -68,11 +68,14 @@ def _confirm(
     ledger.book_fill(order.client_id, order.filled, asked_ns)
 
 
-def settle(ledger: Ledger, found: Order, now_ns: int) -> None:
-    """Books what a look-up of one order told: what is filled, and whether it still rests."""
-    key = found.client_id or found.order_no
-    entry = ledger.book_fill(key, found.filled, now_ns)
-    if entry is None or entry.state is State.FILLED:
+def settle(ledger: Ledger, entry: Entry, found: Order, now_ns: int) -> None:
+    """Books what a look-up of one order told: what is filled, and whether it still rests.
+
+    A look-up may lack the customOrderId, so the order is told by its entry.
+    """
+    key = entry.order.client_id
+    ledger.book_fill(key, found.filled, now_ns)
+    if entry.state is State.FILLED:
         return
     if found.status.is_open:
         if entry.state is State.CANCELLING:

@@ -218,13 +218,13 @@ class Desk:
     async def _look_up(self, entry: Entry) -> None:
         """Asks what became of an order whose number we know."""
         try:
-            found = await self._call(calls.order_status(self.rules, entry.order_no))
+            found = await self._call(calls.order_status(entry.order_no))
         except MmdError as error:
             self._note("look-up of %s failed: %s", describe(entry), error)
             if entry.state is State.CANCELLING:
                 self._apply(entry, Event.CANCEL_FAILED)
             return
-        settle(self.ledger, found, time.monotonic_ns())
+        settle(self.ledger, entry, found, time.monotonic_ns())
         log.info("looked up: %s", describe(entry))
         self.on_change()
 

@@ -241,7 +241,7 @@ def send(actions: list[Action], ledger: Ledger, now_ns: int, quoter: Quoter) -> 
             ledger.apply(client_id, Event.CANCEL_SENT, now_ns)
             ledger.apply(client_id, Event.CANCELLED, now_ns)
             continue
-        client_id = f"{now_ns}-{action.quote.side}-{action.quote.level}"
+        client_id = f"{len(ledger.entries) + len(ledger.finished)}"
         wanted = action.quote
         ledger.want(
             NewOrder(client_id, wanted.side, wanted.price, wanted.amount),
@@ -262,7 +262,7 @@ def test_nothing_is_sent_while_nothing_moves_and_all_is_placed() -> None:
 
 
 def test_a_move_replaces_the_orders_with_fresh_draws() -> None:
-    quoter, ledger = make_quoter(), Ledger()
+    quoter, ledger = make_quoter(step_bps=Decimal(30)), Ledger()
     send(quoter.decide(BOOK, RATE, ledger, 1, dirty=False), ledger, 1, quoter)
     before = {entry.order.amount for entry in ledger.live()}
     moved = book(61_100.0, 61_100.01)
