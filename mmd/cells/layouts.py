@@ -149,6 +149,15 @@ class ParentState(NamedTuple):
     heartbeat_ns: int = 0
 
 
+class WantedState(NamedTuple):
+    """What the parent wants of a pair while it runs."""
+
+    paused: int = 0
+    """Quotes are pulled, the process stays."""
+    generation: int = 0
+    """Grows when the pair is to read its parameters anew."""
+
+
 DEPTH_LEVELS = 20
 """The most levels a side that Binance's partial depth streams carry."""
 
@@ -224,9 +233,11 @@ DEPTH = Layout("depth", f"=QQqQQ{4 * DEPTH_LEVELS}d", _flatten_depth, _unflatten
 HEALTH = Layout("health", f"=QQqQQQQQQ{TEXT_BYTES}s", tuple, HealthState._make)
 QUOTES = Layout("quotes", f"=ddddddQddQQqQ{TEXT_BYTES}s", tuple, QuoteState._make)
 PARENT = Layout("parent", "=Qq", tuple, ParentState._make)
+WANTED = Layout("wanted", "=QQ", tuple, WantedState._make)
 
 BookCell = StateCell[BookState]
 DepthCell = StateCell[DepthState]
 HealthCell = StateCell[HealthState]
 QuotesCell = StateCell[QuoteState]
 ParentCell = StateCell[ParentState]
+WantedCell = StateCell[WantedState]
