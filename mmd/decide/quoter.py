@@ -93,15 +93,13 @@ class Quoter:
         return plan(wanted, ledger, self._keep, most, now_ns, self._renew)
 
     def _is_due(self, found: Reference, ledger: Ledger, now_ns: int, dirty: bool) -> bool:
-        if self.reference is None:
+        if self.reference is None or dirty:
             return True
         if now_ns - self.decided_ns < self.settings.min_interval_ms * 1_000_000:
             return False
-        return (
-            dirty
-            or moved_bps(self.reference, found) >= max(self.settings.move_bps, Decimal("1e-9"))
-            or any(entry.expires_ns <= now_ns for entry in ledger.live())
-        )
+        return moved_bps(self.reference, found) >= max(
+            self.settings.move_bps, Decimal("1e-9")
+        ) or any(entry.expires_ns <= now_ns for entry in ledger.live())
 
     def _renew(self, quote: WantedQuote) -> WantedQuote:
         """Draws a level anew that is about to be placed."""

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from mmd.cells.layouts import HealthCell, HealthState, ParentCell, from_text
 
@@ -36,7 +37,7 @@ class Heart:
     def state(self) -> HealthState:
         return self._state
 
-    def beat(self, **changes: int) -> None:
+    def beat(self, **changes: Any) -> None:
         """Publishes a heartbeat, with changed fields of HealthState."""
         self._state = self._state._replace(heartbeat_ns=time.monotonic_ns(), **changes)
         self._cell.write(self._state)

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from mmd.decide.ledger import Entry, Event, Ledger, State
 from mmd.decide.plan import Action, Cancel, Place, Urgency
 from mmd.decide.reconcile import Differences, reconcile, settle
-from mmd.venues.ace import calls
+from mmd.venues.ace import calls, listing
 from mmd.venues.ace.aio import AsyncAceClient
 from mmd.venues.ace.budget import Budget, Priority
 from mmd.venues.ace.protocol import Call
@@ -118,15 +118,9 @@ class Desk:
         return differences
 
     async def list_open(self) -> list[Order]:
-        """A complete list of the pair's open orders, page by page."""
-        orders: list[Order] = []
-        page = 1
-        while True:
-            rows = await self._call(calls.open_orders(self.rules, page))
-            orders += rows
-            if len(rows) < calls.PAGE_SIZE:
-                return orders
-            page += 1
+        """A complete list of the pair's open orders."""
+        self.requests += 1
+        return await self.client.run(listing.all_open_orders(self.rules))
 
     def _held_off(self, side: Side, now_ns: int) -> bool:
         return now_ns < self.hold_off_until_ns.get(side, 0)
@@ -153,8 +147,13 @@ class Desk:
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._finished)
         return task
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.result()  # what went wrong unexpectedly ends the worker, through its loop
 
     async def _call(self, call: Call[T]) -> T:
         self.requests += 1

@@ -1,0 +1,369 @@
+"""The worker of one ACE pair: book cells in, quotes on the venue out.
+
+A loop on uvloop, woken by the cells' bells, by outcomes of its own requests, and by a timer. Each
+turn it reads the newest prices, decides in pure functions and sends what was decided. It starts
+by adopting what an earlier run left, and ends by cancelling all and proving it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import uvloop
+
+from mmd.cells.layouts import BookCell, BookState, QuotesCell, QuoteState, WantedCell, from_text
+from mmd.cells.wake import Bell, Watch
+from mmd.config.model import CleanStart, PairSettings, RateSettings
+from mmd.decide.ledger import Ledger
+from mmd.decide.plan import cancel_all
+from mmd.decide.quoter import Quoter
+from mmd.decide.reference import AgeLimits, book_fault
+from mmd.processes.attended import AttendedClient, Leave
+from mmd.processes.context import ChildContext
+from mmd.processes.desk import Desk
+from mmd.processes.sweep import SweepPlan, Whose, sweep
+from mmd.records.reader import AccountReader
+from mmd.venues.ace import calls
+from mmd.venues.ace.aio import AsyncAceClient
+from mmd.venues.ace.budget import Budget, BudgetSpec
+from mmd.venues.ace.endpoint import AceEndpoint
+from mmd.words.errors import ConfigError, Unavailable
+from mmd.words.ids import ClientIds
+from mmd.words.market import MarketRules, Pair, Side
+
+log = logging.getLogger("mmaker")
+
+_TIMER_S = 0.05
+"""Safety net for lost wake-ups, and the pace of the heartbeat and of staleness checks."""
+_RETRY_S = 0.5
+_LATE_SEND_NS = 250_000_000
+"""An order decided longer ago than this is not sent: the process was frozen in between."""
+_LIST_GRACE_NS = 500_000_000
+"""An order that changed this shortly before a list was asked for was in flight."""
+
+
+@dataclass(frozen=True)
+class PairJob:
+    """What a worker is told."""
+
+    pair: Pair
+    settings: PairSettings
+    ace: AceEndpoint
+    instance: str
+    settle_s: float
+    stop_limit_s: float
+    seed: int | None
+    """Of the random draws; None: unpredictable."""
+    book: BookCell
+    rate: BookCell | None
+    rate_settings: RateSettings | None
+    quotes: QuotesCell
+    wanted: WantedCell
+    price_bells: tuple[Bell, ...]
+    """Rung by the book and the rate."""
+    account_bell: Bell
+    """Rung by the account process when it has news."""
+    budget: BudgetSpec
+    store: Path
+    """Where the account process records what the venue says of us."""
+
+
+def run(job: PairJob, context: ChildContext) -> None:
+    """Quotes one pair until told to leave; then cancels all orders and proves it.
+
+    Raises KeyRejected or ConfigError when a person must act, OrdersLeft when orders may remain.
+    """
+    context.stop.on_term()
+    client = AttendedClient(job.ace, context)
+    try:
+        rules = _learn_rules(job, client, context)
+        if job.settings.clean_start is CleanStart.ALL:
+            _sweep(job, client, Whose.ALL)
+    except Leave:
+        return
+    client.close()
+    uvloop.run(_work(job, rules, context))
+    if context.stop.requested:
+        _sweep(job, AttendedClient(job.ace, context, stays=True), Whose.OURS)
+
+
+def _learn_rules(job: PairJob, client: AttendedClient, context: ChildContext) -> MarketRules:
+    """The venue's rules for the pair, asked until it answers. Raises Leave when told to."""
+    while True:
+        try:
+            markets = client.call(calls.markets())
+            break
+        except Unavailable as error:
+            context.heart.count_error(str(error))
+            client.pause(_RETRY_S)
+    for rules in markets:
+        if rules.pair == job.pair:
+            _check_amounts(job, rules)
+            return rules
+    known = ", ".join(str(rules.pair) for rules in markets)
+    raise ConfigError(f"pairs.{job.pair}: ACE has no such market; it has {known}")
+
+
+def _check_amounts(job: PairJob, rules: MarketRules) -> None:
+    amount = job.settings.quote.amount
+    if amount.min < rules.min_amount or amount.max > rules.max_amount:
+        raise ConfigError(
+            f"pairs.{job.pair}.quote.amount: found {amount.min} to {amount.max}; "
+            f"ACE takes {rules.min_amount} to {rules.max_amount} {job.pair.base}"
+        )
+
+
+def _sweep(job: PairJob, client: AttendedClient, whose: Whose) -> None:
+    """Cancels what is left and proves it. Raises OrdersLeft at the deadline."""
+    deadline_s = time.monotonic() + job.stop_limit_s / 2
+    plan = SweepPlan(job.pair, job.instance, job.settle_s, deadline_s, whose)
+    result = sweep(client, job.ace, plan, sleep=client.pause)
+    log.info("cancelled all orders: %s", result)
+    result.require_proof()
+
+
+async def _work(job: PairJob, rules: MarketRules, context: ChildContext) -> None:
+    with (
+        closing(Watch(*job.price_bells)) as prices,
+        closing(Watch(job.account_bell)) as account,
+        Budget(job.budget, job.ace.key.api_key) as budget,
+    ):
+        async with AsyncAceClient(job.ace) as client:
+            await Worker(job, rules, context, client, budget, prices, account).run()
+
+
+class Worker:
+    """The loop of one pair: every wake-up is one `turn`."""
+
+    def __init__(
+        self,
+        job: PairJob,
+        rules: MarketRules,
+        context: ChildContext,
+        client: AsyncAceClient,
+        budget: Budget,
+        prices: Watch,
+        account: Watch,
+    ) -> None:
+        quote = job.settings.quote
+        rate_age_s = job.rate_settings.max_age_s if job.rate_settings else 0.0
+        self.job, self.context, self.prices, self.account = job, context, prices, account
+        self.limits = AgeLimits(int(quote.max_price_age_s * 1e9), int(rate_age_s * 1e9))
+        self.quoter = Quoter(quote, rules, self.limits, Random(job.seed))
+        self.ledger = Ledger()
+        self.books_kept = AccountReader(job.store, job.pair)
+        self.desk = Desk(
+            client=client,
+            rules=rules,
+            ledger=self.ledger,
+            ids=ClientIds(job.instance, job.pair, time.time_ns() // 1_000_000),
+            budget=budget,
+            max_in_flight=quote.max_orders_in_flight,
+            on_change=self.outcome,
+            may_send=self.send_fault,
+        )
+        self.loop = asyncio.get_running_loop()
+        self.done: asyncio.Future[str] = self.loop.create_future()
+        """Why the worker leaves."""
+        self.dirty = True
+        self.left_out = 0
+        self.turn_ns = time.monotonic_ns()
+
+    async def run(self) -> None:
+        """Quotes until something says leave, then cancels everything."""
+        wakers: dict[int, Callable[[], None]] = {
+            self.prices.fileno(): self.turn,
+            self.account.fileno(): self.hear_account,
+            self.context.stop.fd: self.turn,
+            self.context.parent.pidfd: self.turn,
+        }
+        self.loop.set_exception_handler(self.fail)
+        try:
+            if await self.adopt():
+                self.context.heart.ready()
+                for fd, waker in wakers.items():
+                    self.loop.add_reader(fd, waker)
+                self.hear_account()
+                self.tick()
+                log.info("leaving: %s", await self.done)
+        finally:
+            for fd in wakers:
+                self.loop.remove_reader(fd)
+            await self.leave()
+            self.books_kept.close()
+
+    async def adopt(self) -> bool:
+        """Takes over what an earlier run left on the venue; the first plan keeps or cancels it.
+        False when told to leave before the venue answered."""
+        while self.leave_reason() is None:
+            self.context.heart.beat()
+            asked_ns = time.monotonic_ns()
+            try:
+                listed = await self.desk.list_open()
+            except Unavailable as error:
+                self.context.heart.count_error(str(error))
+                await asyncio.sleep(_TIMER_S)
+                continue
+            self.desk.take_list(listed, asked_ns, _LIST_GRACE_NS, self.quoter.expiry_ns(asked_ns))
+            self.turn_ns = time.monotonic_ns()
+            return True
+        return False
+
+    def tick(self) -> None:
+        """The timer: a turn although nothing rang."""
+        if not self.done.done():
+            self.loop.call_later(_TIMER_S, self.tick)
+            self.dirty = self.dirty or self.left_out > 0
+            self.turn()
+
+    def outcome(self) -> None:
+        """A request has its outcome: plan anew."""
+        self.dirty = True
+        self.turn()
+
+    def fail(self, _loop: asyncio.AbstractEventLoop, report: dict[str, Any]) -> None:
+        """Whatever goes wrong in a callback ends the worker."""
+        error = report.get("exception") or RuntimeError(report["message"])
+        if not self.done.done():
+            self.done.set_exception(error)
+
+    def turn(self) -> None:
+        """One look at everything, and what follows from it."""
+        now_ns = time.monotonic_ns()
+        frozen_ns, self.turn_ns = now_ns - self.turn_ns, now_ns
+        if self.done.done():
+            return
+        reason = self.leave_reason() or self.frozen_reason(frozen_ns)
+        if reason is not None:
+            self.done.set_result(reason)
+            return
+        self.prices.consume()
+        self.decide(now_ns)
+        for evidence in self.ledger.take_impossible():
+            log.error("impossible: %s", evidence)
+        self.show(now_ns)
+
+    def decide(self, now_ns: int) -> None:
+        """Asks the quoter and sends what it says."""
+        book, rate = self.books()
+        dirty, self.dirty = self.dirty, False
+        actions = self.quoter.decide(book, rate, self.ledger, now_ns, dirty, self.stop_reason())
+        self.left_out = self.desk.carry_out(actions, now_ns, lambda: self.quoter.expiry_ns(now_ns))
+
+    def books(self) -> tuple[BookState, BookState | None]:
+        """The newest price and rate."""
+        return self.job.book.read(), self.job.rate.read() if self.job.rate else None
+
+    def stop_reason(self) -> str | None:
+        """Why all quotes are to be pulled although the process lives on."""
+        if self.job.wanted.read().paused:
+            return "paused"
+        return None if self.job.settings.quote.enabled else "quoting is off in the configuration"
+
+    def send_fault(self) -> str | None:
+        """Asked immediately before an order is sent: why it must not be."""
+        now_ns = time.monotonic_ns()
+        if self.done.done():
+            return "leaving"
+        if now_ns - self.turn_ns > _LATE_SEND_NS:
+            return "decided too long ago"
+        if not self.context.parent.is_alive(now_ns):
+            return "the parent is silent"
+        book, rate = self.books()
+        fault = book_fault("Binance's book", book, now_ns, self.limits.price_ns)
+        if fault is None and rate is not None:
+            fault = book_fault("the rate", rate, now_ns, self.limits.rate_ns)
+        return fault
+
+    def leave_reason(self) -> str | None:
+        """Why the worker must go; None while it may stay."""
+        if self.context.stop.requested:
+            return "asked to stop"
+        if not self.context.parent.is_alive(time.monotonic_ns()):
+            return "the parent is dead or silent"
+        if self.desk.fatal is not None:
+            raise self.desk.fatal
+        return None
+
+    def frozen_reason(self, frozen_ns: int) -> str | None:
+        """A process that was frozen for long may have been swept and replaced meanwhile."""
+        if frozen_ns <= self.context.parent.lease_s * 1e9:
+            return None
+        return f"was frozen for {frozen_ns / 1e9:.1f} s"
+
+    def hear_account(self) -> None:
+        """Takes over what the account process found out."""
+        self.account.consume()
+        now_ns = time.monotonic_ns()
+        try:
+            news = self.books_kept.read()
+        except Unavailable as error:
+            self.context.heart.count_error(str(error))
+            return
+        for client_id, filled in news.filled.items():
+            self.ledger.book_fill(client_id, filled, now_ns)
+        for trade in news.trades:
+            log.info("filled %s", trade)
+        if news.listed is not None:
+            self.desk.take_list(
+                news.listed, news.asked_ns, _LIST_GRACE_NS, self.quoter.expiry_ns(now_ns)
+            )
+        self.outcome()
+
+    async def leave(self) -> None:
+        """Cancels everything; what can't be settled in time is left to a sweep."""
+        deadline = time.monotonic() + self.job.stop_limit_s / 2
+        while self.ledger.entries and time.monotonic() < deadline:
+            self.context.heart.beat()
+            actions = cancel_all(self.ledger, "leaving")
+            self.desk.carry_out(actions, time.monotonic_ns(), lambda: 0)
+            await asyncio.sleep(0.01)
+        await self.desk.abandon()
+        self.show(time.monotonic_ns())
+
+    def show(self, now_ns: int) -> None:
+        """Publishes the pair's state and the heartbeat."""
+        reference, ledger, book = self.quoter.reference, self.ledger, self.job.book.read()
+        best = {side: self.best_resting(side) for side in Side}
+        self.job.quotes.write(
+            QuoteState(
+                reference_bid=float(reference.bid) if reference else 0.0,
+                reference_ask=float(reference.ask) if reference else 0.0,
+                rate_bid=float(reference.rate_bid) if reference else 0.0,
+                rate_ask=float(reference.rate_ask) if reference else 0.0,
+                best_bid=best[Side.BUY],
+                best_ask=best[Side.SELL],
+                open_orders=sum(1 for entry in ledger.live() if entry.order_no),
+                position=float(self.books_kept.result.position),
+                pnl=self.profit(),
+                fills=self.books_kept.result.fills,
+                requests=self.desk.requests,
+                price_age_ms=max(0, book.age_ns(now_ns) // 1_000_000),
+                paused=self.job.wanted.read().paused,
+                note=from_text(self.quoter.note),
+            )
+        )
+        self.context.heart.beat(progress=self.job.book.counter)
+
+    def profit(self) -> float:
+        """Realised and unrealised profit in quote currency, at the reference's middle."""
+        result, reference = self.books_kept.result, self.quoter.reference
+        if reference is None:
+            return float(result.realised)
+        middle = (reference.bid + reference.ask) / 2
+        return float(result.realised + result.unrealised(middle))
+
+    def best_resting(self, side: Side) -> float:
+        """Our best price of a side that rests on the venue; 0 if none does."""
+        prices = [float(entry.price) for entry in self.ledger.live(side) if entry.state.rests]
+        if not prices:
+            return 0.0
+        return max(prices) if side is Side.BUY else min(prices)

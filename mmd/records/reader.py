@@ -1,0 +1,69 @@
+"""One pair's view of the account's records: what is new since it last looked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+
+from mmd.records.pnl import Result
+from mmd.records.store import AccountStore
+from mmd.words.market import Order, OwnTrade, Pair
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What the account process recorded since the last reading."""
+
+    trades: Sequence[OwnTrade] = ()
+    filled: dict[str, Decimal] = field(default_factory=dict)
+    """How much is filled in all, of each order that was filled further, by customOrderId."""
+    listed: list[Order] | None = None
+    """The pair's open orders, if there is a newer list."""
+    asked_ns: int = 0
+
+
+class AccountReader:
+    """Follows fills and lists of open orders of one pair, and adds up its account."""
+
+    def __init__(self, path: Path, pair: Pair) -> None:
+        self._path, self._pair = path, pair
+        self._store: AccountStore | None = None
+        self._last_fill = 0
+        self._last_list = 0
+        self._filled: dict[str, Decimal] = {}
+        self.result = Result()
+
+    def close(self) -> None:
+        if self._store is not None:
+            self._store.close()
+
+    def read(self) -> News:
+        """What is new. Nothing is new while nothing has been recorded yet.
+
+        Raises Unavailable when the records can't be read now; nothing is lost by that.
+        """
+        if self._store is None:
+            if not self._path.exists():
+                return News()
+            self._store = AccountStore.look(self._path)
+        snapshot = self._store.open_orders(self._last_list)
+        fills = self._store.fills(self._last_fill)
+        trades, filled = self._book([fill.trade for fill in fills])
+        if fills:
+            self._last_fill = fills[-1].id
+        if snapshot is None:
+            return News(trades, filled)
+        self._last_list = snapshot.number
+        listed = [order for order in snapshot.orders if order.pair == self._pair]
+        return News(trades, filled, listed, snapshot.asked_ns)
+
+    def _book(self, trades: Sequence[OwnTrade]) -> tuple[list[OwnTrade], dict[str, Decimal]]:
+        mine = [trade for trade in trades if trade.pair == self._pair]
+        filled = {}
+        for trade in mine:
+            self.result = self.result.after(trade)
+            total = self._filled.get(trade.client_id, Decimal(0)) + trade.amount
+            self._filled[trade.client_id] = filled[trade.client_id] = total
+        return mine, filled
