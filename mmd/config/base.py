@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PlainSerializer,
@@ -47,6 +48,14 @@ NO_FAULTS = object()
 """Validation context for a caller that asks for the faults itself."""
 
 
+def _empty_if_none(data: object) -> object:
+    return {} if data is None else data
+
+
+EMPTY_IF_NONE = BeforeValidator(_empty_if_none)
+"""A group whose keys are all commented out reads as null in YAML."""
+
+
 class Strict(BaseModel):
     """A frozen group of settings that accepts no unknown key."""
 
@@ -60,8 +69,7 @@ class Strict(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _nothing_is_empty(cls, data: object) -> object:
-        """A group whose keys are all commented out reads as null in YAML."""
-        return {} if data is None else data
+        return _empty_if_none(data)
 
     @model_validator(mode="after")
     def _no_faults(self, info: ValidationInfo) -> Self:

@@ -204,7 +204,7 @@ class _Loader:
             self._report_at(tree, (*loc, *fault.at), fault.must)
 
     def _report_at(self, tree: Value, loc: Loc, must: str) -> None:
-        """Says what was found at a place, or, in the section that it belongs to, that nothing was."""
+        """Says what was found at a place, or that nothing was, on the line of the group above."""
         way = tree.walk(loc)
         if len(way) > len(loc):
             return self._report(way[-1], f"found {way[-1].text}; {must}")

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from mmd.config.base import (
+    EMPTY_IF_NONE,
     AmountRange,
     Fault,
     HttpUrl,
@@ -137,7 +138,9 @@ class PaperSettings(Strict):
     """Chooses the price path; the same seed gives the same path."""
     speed: float = Field(default=1, gt=0, le=1000)
     """How much faster than real time prices move; 1: real time."""
-    balances: dict[Currency, Funds] = Field(default_factory=_paper_balances)
+    balances: Annotated[dict[Currency, Funds], EMPTY_IF_NONE] = Field(
+        default_factory=_paper_balances
+    )
     """What the account holds at first, by currency."""
 
 
@@ -224,9 +227,11 @@ class Settings(Strict):
     """The venue that we quote on."""
     paper: PaperSettings = PaperSettings()
     """The simulated outside world of paper mode."""
-    rates: dict[PairName, RateSettings] = Field(default_factory=dict)
+    rates: Annotated[dict[PairName, RateSettings], EMPTY_IF_NONE] = Field(default_factory=dict)
     """Conversion rates, by pair on ACE."""
-    pairs: dict[PairName, PairSettings] = Field(min_length=1, examples=[_EXAMPLE_PAIRS])
+    pairs: Annotated[dict[PairName, PairSettings], EMPTY_IF_NONE] = Field(
+        min_length=1, examples=[_EXAMPLE_PAIRS]
+    )
     """The markets that are quoted, by pair on ACE."""
     supervision: SupervisionSettings = SupervisionSettings()
     """How the parent watches its children."""
@@ -300,7 +305,11 @@ class Settings(Strict):
         if rate is not None and rate.quote != pair.quote:
             return [*found, Fault((*at, "rate"), f"must be a pair in {pair.quote}, as {pair} is")]
         if rate is not None and rate not in self.rates:
-            found.append(Fault((*at, "rate"), f"{rate} must be configured under rates"))
+            found.append(
+                Fault(
+                    (*at, "rate"), f"{rate} must be configured under rates", (("rates", str(rate)),)
+                )
+            )
         symbol = pair.base + (rate.base if rate else pair.quote)
         if settings.binance != symbol:
             means = f"with the rate {rate}" if rate else "without a rate"
