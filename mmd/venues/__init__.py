@@ -1,0 +1,1 @@
+"""Layer 2: the venues, each spoken to in its own protocol."""

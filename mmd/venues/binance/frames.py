@@ -1,0 +1,223 @@
+"""Cuts WebSocket frames (RFC 6455, server to client) out of a receive buffer.
+
+Made for bursts. Of one kind of message only the newest counts (bookTickers); such a message is
+recognised by its first bytes and skipped over with one comparison, and is not even copied. All
+others come out in their order. However the bytes were split on their way, the outcome is alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from mmd.words.errors import Unavailable
+
+FIN = 0x80
+_RESERVED_BITS = 0x70
+_MASKED = 0x80
+_CONTROL_LIMIT = 125
+BUFFER_BYTES = 1 << 20
+MESSAGE_LIMIT = 16 << 20
+
+
+class Opcode(IntEnum):
+    """What a frame carries."""
+
+    CONTINUATION = 0
+    TEXT = 1
+    BINARY = 2
+    CLOSE = 8
+    PING = 9
+    PONG = 10
+
+
+_WHOLE_TEXT = b"\x81\x7e"  # a text message in one frame, its size in the next two bytes
+_DATA = (Opcode.TEXT, Opcode.BINARY)
+_CONTROLS = (Opcode.CLOSE, Opcode.PING, Opcode.PONG)
+
+
+class ProtocolError(Unavailable):
+    """The server sent what RFC 6455 forbids: drop the connection and open a new one."""
+
+
+@dataclass(slots=True)
+class Gulp:
+    """What one read brought. Valid until the cutter is given room for the next read."""
+
+    buffer: bytearray
+    messages: list[bytearray] = field(default_factory=list)
+    """Whole messages in their order, all of which count."""
+    tickers: list[int] = field(default_factory=list)
+    """Where in the buffer the messages lie of which the newest counts; their ids only rise."""
+    controls: list[tuple[int, bytes]] = field(default_factory=list)
+    """Opcode and payload of control frames."""
+    error: Unavailable | None = None
+    """Why nothing more will come; what came before it is good."""
+
+    @property
+    def count(self) -> int:
+        """How many messages there are, skipped ones included."""
+        return len(self.messages) + len(self.tickers)
+
+    def newest(self) -> Iterator[bytearray]:
+        """The messages of which the newest counts, newest first: the next is for the case that
+        the one before can't be decoded."""
+        for position in reversed(self.tickers):
+            start = position + 4
+            size = int.from_bytes(self.buffer[position + 2 : start], "big")
+            yield self.buffer[start : start + size]
+
+
+class Cutter:
+    """A receive buffer with the frames in it.
+
+    `newest_only` is how a message begins of which only the newest counts, up to the digits of
+    its rising id: `{"stream":"btcusdt@bookTicker","data":{"u":`. Empty: every message counts.
+    """
+
+    def __init__(
+        self,
+        newest_only: bytes = b"",
+        size: int = BUFFER_BYTES,
+        message_limit: int = MESSAGE_LIMIT,
+    ) -> None:
+        self._prefix = newest_only or b"\xff"  # no text begins so
+        self._limit = message_limit
+        self._buffer = bytearray(size)
+        self._view = memoryview(self._buffer)
+        self._begin = self._end = 0
+        self._fragments: bytearray | None = None
+        self._digits = 0
+
+    def make_room(self) -> None:
+        """Moves the rest to the front, and grows the buffer for a frame that is too big for it.
+        Ends the life of the last gulp."""
+        rest = self._buffer[self._begin : self._end]
+        if len(rest) == len(self._buffer):
+            self._buffer = bytearray(min(2 * len(rest), self._limit + 16))
+            self._view = memoryview(self._buffer)
+        self._buffer[: len(rest)] = rest
+        self._begin, self._end = 0, len(rest)
+
+    @property
+    def room(self) -> memoryview:
+        """Where the next bytes go; empty when the buffer is full."""
+        return self._view[self._end :]
+
+    def filled(self, count: int) -> None:
+        """So many bytes were put where `room` was."""
+        self._end += count
+
+    def feed(self, data: bytes) -> Gulp:
+        """Puts bytes in and cuts: for what was not read into `room`. `data` must fit."""
+        self.make_room()
+        self.room[: len(data)] = data
+        self.filled(len(data))
+        return self.cut()
+
+    def cut(self) -> Gulp:
+        """Takes out all messages that have arrived whole."""
+        gulp = Gulp(self._buffer)
+        try:
+            self._cut(gulp)
+        except ProtocolError as error:
+            gulp.error = error
+        return gulp
+
+    def _cut(self, gulp: Gulp) -> None:
+        buffer, end, position = self._buffer, self._end, self._begin
+        prefix, starts_with = self._prefix, buffer.startswith
+        keep, note = gulp.messages.append, gulp.tickers.append
+        newest = 0
+        while True:
+            digits_from = 4 + len(prefix)
+            digits_to = digits_from + self._digits
+            plain = self._fragments is None
+            # The hot loop: whole text messages of 126 to 65,535 bytes, one after the other.
+            while plain and starts_with(_WHOLE_TEXT, position):
+                start = position + 4
+                stop = start + (buffer[position + 2] << 8 | buffer[position + 3])
+                if stop > end:
+                    break
+                if starts_with(prefix, start):
+                    try:
+                        update_id = int(buffer[position + digits_from : position + digits_to])
+                    except ValueError:
+                        update_id = 0
+                    if update_id > newest:
+                        newest = update_id
+                        note(position)
+                        position = stop
+                        continue
+                    break
+                keep(buffer[start:stop])
+                position = stop
+            self._begin = position
+            frame = self._frame(position)
+            if frame is None:
+                return
+            first, start, stop = frame
+            if starts_with(prefix, start):
+                self._learn_digits(start + len(prefix), stop)
+            self._take(first, buffer[start:stop], gulp)
+            position = stop
+
+    def _learn_digits(self, start: int, stop: int) -> None:
+        """How many digits the ids have at present."""
+        self._digits = max(self._buffer.find(b",", start, stop) - start, 0)
+
+    def _frame(self, position: int) -> tuple[int, int, int] | None:
+        """First byte, start and end of the payload of the frame that begins here; None while it
+        has not arrived whole."""
+        buffer, arrived = self._buffer, self._end - position
+        if arrived < 2:
+            return None
+        first, length = buffer[position], buffer[position + 1]
+        if first & _RESERVED_BITS:
+            raise ProtocolError("a frame has reserved bits set")
+        if length & _MASKED:
+            raise ProtocolError("a frame from the server is masked")
+        start = position + 2
+        if length >= 126:
+            start += 2 if length == 126 else 8
+            if start > self._end:
+                return None
+            length = int.from_bytes(buffer[position + 2 : start], "big")
+            if length > self._limit:
+                raise ProtocolError(f"a frame of {length} bytes is too big")
+        stop = start + length
+        return (first, start, stop) if stop <= self._end else None
+
+    def _take(self, first: int, payload: bytearray, gulp: Gulp) -> None:
+        final, opcode = first & FIN, first & 0x0F
+        if opcode in _CONTROLS:
+            if not final or len(payload) > _CONTROL_LIMIT:
+                raise ProtocolError("a control frame is fragmented or too long")
+            gulp.controls.append((opcode, bytes(payload)))
+            return
+        if opcode == Opcode.CONTINUATION:
+            if self._fragments is None:
+                raise ProtocolError("a continuation frame continues nothing")
+            if len(self._fragments) + len(payload) > self._limit:
+                raise ProtocolError("a message in many frames is too big")
+            self._fragments += payload
+            payload = self._fragments
+        elif opcode not in _DATA:
+            raise ProtocolError(f"a frame has the unknown opcode {opcode}")
+        elif self._fragments is not None:
+            raise ProtocolError("a new message begins inside another one")
+        self._fragments = None if final else payload
+        if final:
+            gulp.messages.append(payload)
+
+
+def client_frame(opcode: int, payload: bytes, mask: bytes) -> bytes:
+    """A frame from the client, which must be masked with 4 random bytes. At most 125 bytes of
+    payload: all we ever say is ping, pong and close."""
+    size = len(payload)
+    if size > _CONTROL_LIMIT:
+        raise ValueError(f"{size} bytes are too many for a control frame")
+    key = int.from_bytes((mask * (size // 4 + 1))[:size], "big")
+    masked = (int.from_bytes(payload, "big") ^ key).to_bytes(size, "big")
+    return bytes((FIN | opcode, _MASKED | size)) + mask + masked
