@@ -16,6 +16,7 @@ FILE_KEYS = ("defaults", "profiles")
 """Keys of the file that are merged into the pairs and don't reach the models."""
 PAIR_KEYS = ("profile",)
 """The same for a pair's own keys."""
+_LAYER = "PairLayer"
 
 
 def model_in(annotation: object) -> type[Strict] | None:
@@ -70,22 +71,27 @@ def _steps(path: tuple[str, ...]) -> Iterator[tuple[type[Strict] | None, FieldIn
 
 
 def schema() -> dict[str, Any]:
-    """The JSON schema of conf/pairs.yaml, with defaults and profiles."""
+    """The JSON schema of conf/pairs.yaml, for editors.
+
+    It demands nothing within a pair: what is missing there may come from defaults or a profile.
+    """
     whole = Settings.model_json_schema()
-    layer = copy.deepcopy(whole["$defs"][PairSettings.__name__])
-    layer.pop("required", None)
-    layer["title"] = "PairLayer"
-    layer["description"] = "Values for pairs that don't give their own."
-    whole["$defs"]["PairLayer"] = layer
-    reference = {"$ref": "#/$defs/PairLayer"}
+    definitions = whole["$defs"]
+    for definition in definitions.values():
+        definition.pop("required", None)
+    pair = definitions[PairSettings.__name__]
+    layer = copy.deepcopy(pair)
+    layer.update(title=_LAYER, description="Values for pairs that don't give their own.")
+    definitions[_LAYER] = layer
+    pair["properties"]["profile"] = {
+        "type": "string",
+        "description": "The profile that the pair's values come from.",
+    }
+    reference = {"$ref": f"#/$defs/{_LAYER}"}
     whole["properties"]["defaults"] = {**reference, "description": "Values for all pairs."}
     whole["properties"]["profiles"] = {
         "type": "object",
         "additionalProperties": reference,
         "description": "Named values for the pairs that choose them.",
-    }
-    whole["$defs"][PairSettings.__name__]["properties"]["profile"] = {
-        "type": "string",
-        "description": "The profile that the pair's values come from.",
     }
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **whole}
