@@ -1,0 +1,147 @@
+"""What the venue says of the account, asked once per key for all pairs, and kept on disk.
+
+Each round asks for all open orders, the own trades since the last one, and the balances, writes
+them, and rings the bell: the pairs read the records.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mmd.cells.wake import Bell
+from mmd.processes.attended import AttendedClient, Leave
+from mmd.processes.context import ChildContext
+from mmd.records.store import Store
+from mmd.venues.ace import calls, listing
+from mmd.venues.ace.budget import Budget, BudgetSpec, Priority
+from mmd.venues.ace.endpoint import AceEndpoint
+from mmd.venues.ace.script import play
+from mmd.venues.ace.throttle import Throttled
+from mmd.words.errors import MmdError, OutcomeUnknown, RateLimited, Refused, Unavailable
+from mmd.words.ids import Owner, owner_of
+from mmd.words.market import Order
+
+log = logging.getLogger("account")
+
+_FIRST_RETRY_S, _LONGEST_RETRY_S = 0.25, 5.0
+_BEFORE_START_MS = 60_000
+"""A new store begins so long before its making: a pair may have traded before we came up."""
+
+
+@dataclass(frozen=True)
+class AccountJob:
+    """What the process must know."""
+
+    ace: AceEndpoint
+    instance: str
+    store: Path
+    budget: BudgetSpec
+    poll_s: float
+    bell: Bell
+
+
+def run(job: AccountJob, context: ChildContext) -> None:
+    """Asks until it is told to leave. Raises KeyRejected when a person must act."""
+    context.stop.on_term()
+    with ExitStack() as stack:
+        client = stack.enter_context(closing(AttendedClient(job.ace, context)))
+        budget = stack.enter_context(closing(Budget(job.budget, job.ace.key.api_key)))
+        store = stack.enter_context(Store.open(job.store))
+        try:
+            _Clerk(job, context, client, budget, store).run()
+        except Leave:
+            log.info("account leaves")
+
+
+@dataclass
+class Intruders:
+    """Notices orders of another mmd on this account, each once."""
+
+    instance: str
+    _known: set[str] = field(default_factory=set)
+
+    def new(self, orders: list[Order]) -> list[Order]:
+        """Orders of another mmd that were not there in the last list."""
+        others = [o for o in orders if owner_of(o.client_id, self.instance) is Owner.OTHER_MMD]
+        new = [order for order in others if order.order_no not in self._known]
+        self._known = {order.order_no for order in others}
+        return new
+
+
+class _Clerk:
+    """The loop: ask, write down, ring, wait."""
+
+    def __init__(
+        self,
+        job: AccountJob,
+        context: ChildContext,
+        client: AttendedClient,
+        budget: Budget,
+        store: Store,
+    ) -> None:
+        self._job = job
+        self._heart = context.heart
+        self._client = client
+        self._caller = Throttled(client, budget, Priority.POLL, client.pause)
+        self._store = store
+        self._intruders = Intruders(job.instance)
+
+    def run(self) -> None:
+        retry_s = _FIRST_RETRY_S
+        while True:
+            began_s = time.monotonic()
+            try:
+                self._round()
+            except (Unavailable, OutcomeUnknown, Refused) as error:
+                self._note(error)
+                wait_s = max(retry_s, error.retry_after_s if isinstance(error, RateLimited) else 0)
+                retry_s = min(2 * retry_s, _LONGEST_RETRY_S)
+            else:
+                wait_s, retry_s = self._job.poll_s, _FIRST_RETRY_S
+            self._client.pause(wait_s - (time.monotonic() - began_s))
+
+    def _round(self) -> None:
+        """The list is asked for first and written last: who reads it finds every fill that it
+        reflects."""
+        asked_ns = time.monotonic_ns()
+        orders = play(self._caller, listing.all_open_orders(), self._client.pause)
+        answered_ns = time.monotonic_ns()
+        self._ask_trades()
+        self._store.set_balances(self._caller.call(calls.balances()))
+        self._store.set_open_orders(orders, time.time_ns() // 1_000_000, asked_ns, answered_ns)
+        self._report_intruders(orders)
+        state = self._heart.state
+        self._heart.beat(connected=1, messages=state.messages + 1, progress=state.progress + 1)
+        self._heart.ready()
+        self._job.bell.ring()
+
+    def _report_intruders(self, orders: list[Order]) -> None:
+        for order in self._intruders.new(orders):
+            text = f"order {order.order_no} ({order.client_id}) is of another mmd on this account"
+            log.error("%s", text)
+            self._heart.count_error(text)
+
+    def _ask_trades(self) -> None:
+        cursor = self._store.cursor(self._client.venue_ms() - _BEFORE_START_MS)
+        since_ms = cursor.since_ms if cursor.trade_no is None else None
+        script = listing.trades_since(cursor.trade_no, since_ms)
+        trades = play(self._caller, script, self._client.pause)
+        for trade in self._store.add_fills(trades):
+            log.info(
+                "fill %d of order %s: %s %s %s @ %s",
+                trade.trade_no,
+                trade.order_no,
+                trade.side.name.lower(),
+                trade.amount,
+                trade.pair,
+                trade.price,
+            )
+
+    def _note(self, error: MmdError) -> None:
+        log.warning("%s", error)
+        self._heart.beat(connected=0)
+        self._heart.count_error(str(error))

@@ -1,0 +1,289 @@
+"""What the venue says of the account, on disk: fills, balances, open orders (SQLite).
+
+The account process writes, all others read. A fill and the cursor that moves past it are written
+in one transaction, and the cursor reads its last number again: so every fill is kept exactly once,
+across any crash. Trade numbers have 32 digits, more than SQLite's integers hold: they are text.
+Open a store after the fork: SQLite's locks belong to a process.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Self
+
+from mmd.words.errors import Unavailable
+from mmd.words.market import Balance, Order, OrderStatus, OwnTrade, Pair, Side
+
+FILE = "account.sqlite"
+_BUSY_S = 0.3
+_SWITCH_TRIES, _SWITCH_NAP_S = 50, 0.02
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS fills (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    trade_no TEXT NOT NULL, order_no TEXT NOT NULL, client_id TEXT NOT NULL, pair TEXT NOT NULL,
+    side INTEGER NOT NULL, price TEXT NOT NULL, amount TEXT NOT NULL, fee TEXT NOT NULL,
+    is_maker INTEGER NOT NULL, is_self INTEGER NOT NULL, time_ms INTEGER NOT NULL,
+    UNIQUE (trade_no, order_no));
+CREATE TABLE IF NOT EXISTS cursor (
+    only INTEGER PRIMARY KEY CHECK (only = 1), since_ms INTEGER NOT NULL, trade_no TEXT);
+CREATE TABLE IF NOT EXISTS balances (
+    currency TEXT PRIMARY KEY, total TEXT NOT NULL, free TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS snapshot (
+    only INTEGER PRIMARY KEY CHECK (only = 1), number INTEGER NOT NULL, wall_ms INTEGER NOT NULL,
+    asked_ns INTEGER NOT NULL, answered_ns INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS open_orders (
+    order_no TEXT PRIMARY KEY, client_id TEXT NOT NULL, pair TEXT NOT NULL, side INTEGER NOT NULL,
+    price TEXT NOT NULL, amount TEXT NOT NULL, filled TEXT NOT NULL, status INTEGER NOT NULL,
+    time_ms INTEGER NOT NULL);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A complete list of the account's open orders."""
+
+    number: int
+    """Grows by one with each list."""
+    wall_ms: int
+    """When it was complete, ms since 1970."""
+    asked_ns: int
+    """Monotonic time before the first page was asked for: orders placed later may be missing."""
+    answered_ns: int
+    """Monotonic time after the last page came: orders that ended later may still be listed."""
+    orders: tuple[Order, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """A recorded fill. `id` grows in the order of recording: it is the readers' cursor."""
+
+    id: int
+    trade: OwnTrade
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """From where on own trades are to be asked for."""
+
+    since_ms: int
+    """The venue's time when recording began."""
+    trade_no: int | None
+    """The last recorded trade; to be read again. None: none is recorded yet."""
+
+
+class Store:
+    """The records of one account. Methods raise Unavailable when the file can't be used now;
+    nothing is half-written then."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    @classmethod
+    def open(cls, path: Path) -> Store:
+        """For mmd's own processes; makes the file if need be."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _faults():
+            connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
+            _to_wal(connection)
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.executescript(_SCHEMA)
+        return cls(connection)
+
+    @classmethod
+    def look(cls, path: Path) -> Store:
+        """For who merely looks. Raises Unavailable when nothing has been recorded yet."""
+        with _faults():
+            connection = sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode=ro",
+                uri=True,
+                timeout=_BUSY_S,
+                isolation_level=None,
+            )
+        return cls(connection)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def cursor(self, since_ms: int) -> Cursor:
+        """From where on to ask for own trades; for a new store that is `since_ms`."""
+        with self._transaction("IMMEDIATE") as connection:
+            connection.execute("INSERT OR IGNORE INTO cursor VALUES (1, ?, NULL)", (since_ms,))
+            row = connection.execute("SELECT since_ms, trade_no FROM cursor").fetchone()
+        since_ms, trade_no = row
+        return Cursor(since_ms, None if trade_no is None else int(trade_no))
+
+    def add_fills(self, trades: Iterable[OwnTrade]) -> list[OwnTrade]:
+        """Records the trades not recorded yet and moves the cursor to the greatest number;
+        returns the new ones."""
+        ordered = sorted(trades, key=lambda trade: (trade.trade_no, trade.order_no))
+        if not ordered:
+            return []
+        with self._transaction("IMMEDIATE") as connection:
+            new = [trade for trade in ordered if _insert_fill(connection, trade)]
+            (before,) = connection.execute("SELECT trade_no FROM cursor").fetchone()
+            last = max(ordered[-1].trade_no, int(before or 0))
+            connection.execute("UPDATE cursor SET trade_no = ?", (str(last),))
+        return new
+
+    def fills(self, after_id: int = 0) -> list[Fill]:
+        """Fills recorded after the one with the given id, in the order of recording."""
+        with _faults():
+            rows = self._connection.execute(
+                "SELECT * FROM fills WHERE id > ? ORDER BY id", (after_id,)
+            ).fetchall()
+        return [_fill(row) for row in rows]
+
+    def set_balances(self, balances: Iterable[Balance]) -> None:
+        """Replaces all balances."""
+        rows = [(b.currency, str(b.total), str(b.free)) for b in balances]
+        with self._transaction("IMMEDIATE") as connection:
+            connection.execute("DELETE FROM balances")
+            connection.executemany("INSERT INTO balances VALUES (?, ?, ?)", rows)
+
+    def balances(self) -> dict[str, Balance]:
+        """The newest balances, by currency."""
+        with _faults():
+            rows = self._connection.execute("SELECT * FROM balances").fetchall()
+        return {name: Balance(name, Decimal(total), Decimal(free)) for name, total, free in rows}
+
+    def set_open_orders(
+        self, orders: Iterable[Order], wall_ms: int, asked_ns: int, answered_ns: int
+    ) -> int:
+        """Replaces the list of open orders; returns the new list's number."""
+        rows = [_order_row(order) for order in orders]
+        with self._transaction("IMMEDIATE") as connection:
+            before = connection.execute("SELECT number FROM snapshot").fetchone()
+            number: int = before[0] + 1 if before else 1
+            connection.execute("DELETE FROM open_orders")
+            connection.executemany("INSERT INTO open_orders VALUES (?,?,?,?,?,?,?,?,?)", rows)
+            connection.execute(
+                "INSERT OR REPLACE INTO snapshot VALUES (1, ?, ?, ?, ?)",
+                (number, wall_ms, asked_ns, answered_ns),
+            )
+        return number
+
+    def newest_open_orders(self, newer_than: int = 0) -> Snapshot | None:
+        """The newest whole list, if its number is greater than the given one."""
+        with self._transaction("DEFERRED") as connection:
+            head = connection.execute(
+                "SELECT number, wall_ms, asked_ns, answered_ns FROM snapshot WHERE number > ?",
+                (newer_than,),
+            ).fetchone()
+            if head is None:
+                return None
+            rows = connection.execute("SELECT * FROM open_orders").fetchall()
+        number, wall_ms, asked_ns, answered_ns = head
+        orders = tuple(_order(row) for row in rows)
+        return Snapshot(number, wall_ms, asked_ns, answered_ns, orders)
+
+    @contextmanager
+    def _transaction(self, kind: str) -> Iterator[sqlite3.Connection]:
+        with _faults():
+            self._connection.execute(f"BEGIN {kind}")
+            with self._connection:  # commits, or rolls back
+                yield self._connection
+
+
+def _to_wal(connection: sqlite3.Connection) -> None:
+    """The switch of a new file needs it for itself and does not wait: others may be making it."""
+    for _ in range(_SWITCH_TRIES - 1):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            time.sleep(_SWITCH_NAP_S)
+        else:
+            return
+    connection.execute("PRAGMA journal_mode = WAL")
+
+
+@contextmanager
+def _faults() -> Iterator[None]:
+    """A busy, full or missing file is to be waited for."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise Unavailable(f"the account's records can't be used now: {error}") from error
+
+
+def _insert_fill(connection: sqlite3.Connection, trade: OwnTrade) -> bool:
+    done = connection.execute(
+        "INSERT OR IGNORE INTO fills VALUES (NULL,?,?,?,?,?,?,?,?,?,?,?)",
+        (
+            str(trade.trade_no),
+            trade.order_no,
+            trade.client_id,
+            str(trade.pair),
+            int(trade.side),
+            str(trade.price),
+            str(trade.amount),
+            str(trade.fee),
+            trade.is_maker,
+            trade.is_self,
+            trade.time_ms,
+        ),
+    )
+    return done.rowcount == 1
+
+
+def _fill(row: tuple[int, str, str, str, str, int, str, str, str, int, int, int]) -> Fill:
+    number, trade_no, order_no, client_id, pair, side, price, amount, fee, maker, self_, ms = row
+    trade = OwnTrade(
+        trade_no=int(trade_no),
+        order_no=order_no,
+        client_id=client_id,
+        pair=_pair(pair),
+        side=Side(side),
+        price=Decimal(price),
+        amount=Decimal(amount),
+        fee=Decimal(fee),
+        is_maker=bool(maker),
+        is_self=bool(self_),
+        time_ms=ms,
+    )
+    return Fill(number, trade)
+
+
+def _order_row(order: Order) -> tuple[object, ...]:
+    return (
+        order.order_no,
+        order.client_id,
+        str(order.pair),
+        int(order.side),
+        str(order.price),
+        str(order.amount),
+        str(order.filled),
+        int(order.status),
+        order.time_ms,
+    )
+
+
+def _order(row: tuple[str, str, str, int, str, str, str, int, int]) -> Order:
+    order_no, client_id, pair, side, price, amount, filled, status, time_ms = row
+    return Order(
+        order_no=order_no,
+        client_id=client_id,
+        pair=_pair(pair),
+        side=Side(side),
+        price=Decimal(price),
+        amount=Decimal(amount),
+        filled=Decimal(filled),
+        status=OrderStatus(status),
+        time_ms=time_ms,
+    )
+
+
+def _pair(text: str) -> Pair:
+    base, quote = text.split("/")
+    return Pair(base, quote)

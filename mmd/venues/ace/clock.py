@@ -1,0 +1,60 @@
+"""The venue's clock, measured by the time that its replies carry.
+
+Counted from the monotonic clock, so that a step of our own wall clock changes nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass
+
+_KEPT = 32
+_SLACK_MS = 20.0
+_YEAR_2001_MS = 1_000_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    rtt_ms: float
+    offset_ms: float
+
+    def agrees(self, other: _Sample) -> bool:
+        """Whether one offset can explain both: each is right to within half its round trip."""
+        room_ms = (self.rtt_ms + other.rtt_ms) / 2 + _SLACK_MS
+        return abs(self.offset_ms - other.offset_ms) <= room_ms
+
+
+class VenueClock:
+    """Believes the quickest of the last replies: its offset has the smallest error."""
+
+    def __init__(self, now_ns: int, wall_ms: float) -> None:
+        self._offset_ms = wall_ms - now_ns / 1e6
+        self._samples: deque[_Sample] = deque(maxlen=_KEPT)
+
+    @property
+    def offset_ms(self) -> float:
+        """The venue's time less the monotonic clock; our own wall clock until a reply came."""
+        return self._offset_ms
+
+    def venue_ms(self, now_ns: int) -> int:
+        """The venue's time at a moment of the monotonic clock, in ms since 1970."""
+        return int(now_ns / 1e6 + self._offset_ms)
+
+    def observe(self, sent_ns: int, received_ns: int, header: str | None) -> None:
+        """Takes in the time that a reply carries; ignores what is no time in ms."""
+        if header is None or len(header) > 15 or not (header.isascii() and header.isdigit()):
+            return
+        if int(header) < _YEAR_2001_MS:
+            return
+        middle_ms = (sent_ns + received_ns) / 2e6
+        sample = _Sample((received_ns - sent_ns) / 1e6, int(header) - middle_ms)
+        if not all(sample.agrees(other) for other in self._samples):
+            self._samples.clear()  # the venue set its clock
+        self._samples.append(sample)
+        self._offset_ms = min(self._samples, key=lambda s: s.rtt_ms).offset_ms
+
+
+def local_clock() -> VenueClock:
+    """A clock that knows nothing of the venue yet."""
+    return VenueClock(time.monotonic_ns(), time.time() * 1000)
