@@ -23,6 +23,7 @@ from pydantic_core import PydanticCustomError
 
 from mmd.words.market import Pair
 
+_MOST_PLACES = 18
 PAIR_PATTERN = "^[A-Za-z0-9]{2,12}[/_][A-Za-z0-9]{2,12}$"
 
 
@@ -83,12 +84,28 @@ class Strict(BaseModel):
         return []
 
 
+def _check_digits(number: Decimal) -> Decimal:
+    exponent = number.as_tuple().exponent
+    if not isinstance(exponent, int) or abs(exponent) > _MOST_PLACES:
+        raise PydanticCustomError("places", f"must have at most {_MOST_PLACES} decimal places")
+    return number
+
+
+Number = Annotated[Decimal, AfterValidator(_check_digits)]
+"""An exact number. Bounded, since 1e-999999999 written out would fill the memory."""
+
+
+def plain(number: float | Decimal) -> str:
+    """A number as people write it, without an exponent where that is possible."""
+    return f"{number:f}" if isinstance(number, Decimal) else f"{number:g}"
+
+
 class AmountRange(Strict):
     """From min to max in base currency; a value is drawn at random between the two."""
 
-    min: Decimal = Field(gt=0, le=Decimal("1e12"), examples=["0.002"])
+    min: Number = Field(gt=0, le=Decimal("1e12"), examples=["0.002"])
     """Smallest amount."""
-    max: Decimal = Field(gt=0, le=Decimal("1e12"), examples=["0.01"])
+    max: Number = Field(gt=0, le=Decimal("1e12"), examples=["0.01"])
     """Largest amount, at least min."""
 
     def faults(self) -> list[Fault]:
@@ -110,7 +127,7 @@ class SecondsRange(Strict):
 def _range_faults(low: float | Decimal, high: float | Decimal) -> list[Fault]:
     if high >= low:
         return []
-    return [Fault(("max",), f"must be at least min, which is {low:f}", (("min",),))]
+    return [Fault(("max",), f"must be at least min, which is {plain(low)}", (("min",),))]
 
 
 def parse_pair(value: object) -> Pair:

@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 
 from pydantic import BaseModel
 
+from mmd.config.base import plain
 from mmd.config.model import PairSettings, Settings
 from mmd.words.market import Pair
 
@@ -115,10 +116,8 @@ def _shown(value: object) -> str:
         return str(value.value)
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, Decimal):
-        return f"{value:f}"
-    if isinstance(value, float):
-        return f"{value:g}"
+    if isinstance(value, Decimal | float):
+        return plain(value)
     if isinstance(value, BaseModel):
         return ", ".join(f"{key} {_shown(member)}" for key, member in value)
     return str(value)

@@ -16,11 +16,13 @@ from mmd.config.base import (
     AmountRange,
     Fault,
     HttpUrl,
+    Number,
     PairName,
     SecondsRange,
     Strict,
     WebSocketUrl,
     pattern,
+    plain,
     split_url,
 )
 from mmd.config.quote import (
@@ -106,7 +108,7 @@ class AceSettings(Strict):
     base_url: HttpUrl | None = None
     """Base of all calls; not given: the simulated venue in paper mode, the exchange in live
     mode. Must be given in testnet mode."""
-    rate_limit_per_s: Decimal = Field(default=Decimal(10), gt=0, le=10_000)
+    rate_limit_per_s: Number = Field(default=Decimal(10), gt=0, le=10_000)
     """Requests that the venue allows us, for all pairs together."""
     burst: int = Field(default=20, ge=1, le=10_000)
     """Requests that may be made at once after a quiet time."""
@@ -119,7 +121,7 @@ class AceSettings(Strict):
 
 
 Currency = Annotated[str, pattern("[A-Z0-9]{2,12}", "must be a currency in capitals, such as TWD")]
-Funds = Annotated[Decimal, Field(ge=0, le=Decimal("1e18"))]
+Funds = Annotated[Number, Field(ge=0, le=Decimal("1e18"))]
 
 
 def _paper_balances() -> dict[str, Decimal]:
@@ -157,7 +159,7 @@ class RateSettings(Strict):
             return [
                 Fault(
                     ("max_age_s",),
-                    f"must be more than poll_s, which is {self.poll_s:g}",
+                    f"must be more than poll_s, which is {plain(self.poll_s)}",
                     (("poll_s",),),
                 )
             ]

@@ -13,10 +13,12 @@ from mmd.config.base import (
     PAIR_PATTERN,
     AmountRange,
     Fault,
+    Number,
     SecondsRange,
     Strict,
     parse_pair,
     pattern,
+    plain,
 )
 from mmd.words.market import Pair
 
@@ -66,17 +68,17 @@ class QuoteSettings(Strict):
     """Whether the pair is quoted."""
     levels: int = Field(default=5, ge=1, le=50)
     """Orders on each side."""
-    spread_bps: Decimal = Field(default=Decimal(20), gt=0, le=_MOST_BPS)
+    spread_bps: Number = Field(default=Decimal(20), gt=0, le=_MOST_BPS)
     """Distance of the first level from the reference price, on each side."""
-    step_bps: Decimal = Field(default=Decimal(10), ge=0, le=_MOST_BPS)
+    step_bps: Number = Field(default=Decimal(10), ge=0, le=_MOST_BPS)
     """Further distance of each next level."""
     amount: AmountRange = Field(examples=[{"min": "0.002", "max": "0.01"}])
     """Amount of each order, drawn at random, in base currency."""
-    jitter_bps: Decimal = Field(default=Decimal(2), ge=0, le=_MOST_BPS)
+    jitter_bps: Number = Field(default=Decimal(2), ge=0, le=_MOST_BPS)
     """Largest random shift of a level; less than half of step_bps, so that levels never cross."""
-    tolerance_bps: Decimal = Field(default=Decimal(3), ge=0, le=_MOST_BPS)
+    tolerance_bps: Number = Field(default=Decimal(3), ge=0, le=_MOST_BPS)
     """An order nearer than this to its wanted price is kept."""
-    move_bps: Decimal = Field(default=Decimal(1), ge=0, le=_MOST_BPS)
+    move_bps: Number = Field(default=Decimal(1), ge=0, le=_MOST_BPS)
     """Move of the reference price that causes a new decision."""
     refresh_s: SecondsRange = SecondsRange(min=30, max=90)
     """An order is replaced at an age drawn at random from this range."""
@@ -84,7 +86,7 @@ class QuoteSettings(Strict):
     """Least time between two decisions."""
     max_price_age_s: float = Field(default=3, ge=0.1, le=60)
     """Quotes are pulled when the Binance price was not confirmed for this long."""
-    max_jump_bps: Decimal = Field(default=Decimal(300), gt=0, le=_MOST_BPS)
+    max_jump_bps: Number = Field(default=Decimal(300), gt=0, le=_MOST_BPS)
     """A reference price that jumps further than this at once is not believed at first."""
     depth: Depth = 0
     """Levels of Binance's order book to read; 0: best bid and ask only."""
@@ -94,11 +96,11 @@ class QuoteSettings(Strict):
     def faults(self) -> list[Fault]:
         found = []
         if self.levels > 1 and self.jitter_bps and self.jitter_bps * 2 >= self.step_bps:
-            must = f"must be less than half of step_bps, which is {self.step_bps:f}"
+            must = f"must be less than half of step_bps, which is {plain(self.step_bps)}"
             found.append(Fault(("jitter_bps",), must, (("step_bps",), ("levels",))))
         reach = self.spread_bps + self.step_bps * (self.levels - 1) + self.jitter_bps
         if reach >= _WHOLE_BPS:
-            must = f"must be fewer: the last level would lie {reach:f} bps away, over 10000"
+            must = f"must be fewer: the last level would lie {plain(reach)} bps away, over 10000"
             found.append(
                 Fault(("levels",), must, (("spread_bps",), ("step_bps",), ("jitter_bps",)))
             )
@@ -113,7 +115,7 @@ class SelfTradeSettings(Strict):
     method: SelfTradeMethod = SelfTradeMethod.SELF_MIDTRADER
     """self_midtrader: at the middle between best bid and ask; self_trader: at a price drawn
     at random between them."""
-    volume_threshold: Decimal = Field(default=Decimal(1), gt=0, le=Decimal("1e12"))
+    volume_threshold: Number = Field(default=Decimal(1), gt=0, le=Decimal("1e12"))
     """Volume traded on Binance, in base currency, that causes one self-trade."""
     amount: AmountRange | None = None
     """Amount of a self-trade, drawn at random, in base currency; not given: as for quotes."""

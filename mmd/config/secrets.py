@@ -81,10 +81,11 @@ def load_key(settings: Settings, paths: Paths, environ: Mapping[str, str]) -> Ac
 
 
 def _key(values: Mapping[str, str], where: str) -> AceKey:
-    missing = [name for name in (KEY, SECRET) if not values.get(name)]
+    found = {name: values.get(name, "").strip() for name in (KEY, SECRET)}
+    missing = [name for name, value in found.items() if not value]
     if missing:
         raise ConfigError(f"{where}: {' and '.join(missing)} missing; both are needed")
-    return AceKey(values[KEY], values[SECRET])
+    return AceKey(found[KEY], found[SECRET])
 
 
 def _read(path: Path) -> dict[str, str]:

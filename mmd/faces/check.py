@@ -14,11 +14,15 @@ from mmd.config.load import load
 from mmd.config.model import Settings
 from mmd.config.paths import Paths
 from mmd.config.secrets import AceKey, load_key
-from mmd.words.errors import ConfigError, Exit, MmdError
+from mmd.venues.binance.rest import SymbolRules
+from mmd.words.errors import ConfigError, Exit, MmdError, Refused
 from mmd.words.market import MarketRules, Pair
 
 CLOCK_LIMIT_MS = 1000
 """A clock that is off by more is reported as wrong, though mmd signs with the venue's time."""
+
+_TRADING = "TRADING"
+"""Binance's status of a symbol that can be traded."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +35,10 @@ class Probes:
     """Proves the key with a signed call that changes nothing; ACE's clock less ours."""
     binance_offset_ms: Callable[[Settings], float]
     """Binance's clock less ours."""
-    stream: Callable[[Settings, str], None]
-    """Connects to a symbol's stream."""
+    symbol: Callable[[Settings, str], SymbolRules]
+    """What Binance says of a symbol; Refused when there is none of that name."""
+    stream: Callable[[Settings], None]
+    """Connects to the streams of all symbols."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ def _print(console: Console, finding: Finding) -> None:
 def _findings(
     path: Path, paths: Paths, environ: Mapping[str, str], probes: Probes
 ) -> Iterator[Finding]:
-    yield from _attempt("", lambda: _folders(paths))
+    yield from _attempt(f"run-time files: {paths.home}", paths.check_sockets)
     try:
         settings = load(path)
     except ConfigError as error:
@@ -82,34 +88,38 @@ def _findings(
     yield from _ace(settings, key, probes)
 
 
-def _folders(paths: Paths) -> str:
-    paths.check_sockets()
-    return f"run-time files: {paths.home}"
-
-
 def _binance(settings: Settings, probes: Probes) -> Iterator[Finding]:
     if settings.rest_url is None:
         yield _good("Binance REST: simulated")
     else:
-        try:
-            offset_ms = probes.binance_offset_ms(settings)
-            yield _good(f"Binance REST: {settings.rest_url} answers")
-            yield _clock("Binance", offset_ms)
-        except MmdError as error:
-            yield from _failures(f"Binance REST: {settings.rest_url}: ", error)
+        yield from _binance_rest(settings, settings.rest_url, probes)
     if settings.stream_url is None:
         yield _good("Binance streams: simulated")
+    else:
+        prefix = f"Binance streams: {settings.stream_url}"
+        yield from _attempt(prefix, partial(probes.stream, settings))
+
+
+def _binance_rest(settings: Settings, url: str, probes: Probes) -> Iterator[Finding]:
+    try:
+        offset_ms = probes.binance_offset_ms(settings)
+    except MmdError as error:
+        yield from _failures(f"Binance REST: {url}: ", error)
         return
-    for symbol in settings.feeds:
-        yield from _attempt(
-            f"Binance stream {symbol}: {settings.stream_url}: ",
-            partial(_stream, settings, symbol, probes),
-        )
-
-
-def _stream(settings: Settings, symbol: str, probes: Probes) -> str:
-    probes.stream(settings, symbol)
-    return "answers"
+    yield _good(f"Binance REST: {url} answers")
+    yield _clock("Binance", offset_ms)
+    for pair, pair_settings in settings.pairs.items():
+        name = f"pairs.{pair}.binance: {pair_settings.binance}"
+        try:
+            rules = probes.symbol(settings, pair_settings.binance)
+        except Refused:
+            yield _bad(f"{name}: Binance has no such symbol")
+            continue
+        except MmdError as error:
+            yield from _failures(f"{name}: ", error)
+            continue
+        if rules.status != _TRADING:
+            yield _bad(f"{name}: Binance does not trade it now: {rules.status}")
 
 
 def _ace(settings: Settings, key: AceKey | None, probes: Probes) -> Iterator[Finding]:
@@ -160,16 +170,16 @@ def _clock(venue: str, offset_ms: float) -> Finding:
     text = f"clock: {abs(offset_ms) / 1000:.3f} s {how} {venue}"
     if abs(offset_ms) <= CLOCK_LIMIT_MS:
         return _good(text)
-    return _bad(
-        f"{text}; must be within 1 s: set it by network time, as in `timedatectl set-ntp true`"
-    )
+    return _bad(f"{text}; must be within 1 s: use network time, as in `timedatectl set-ntp true`")
 
 
-def _attempt(prefix: str, ask: Callable[[], str]) -> Iterator[Finding]:
+def _attempt(subject: str, ask: Callable[[], None]) -> Iterator[Finding]:
     try:
-        yield _good(prefix + ask())
+        ask()
     except MmdError as error:
-        yield from _failures(prefix, error)
+        yield from _failures(f"{subject}: ", error)
+        return
+    yield _good(subject)
 
 
 def _failures(prefix: str, error: MmdError) -> Iterator[Finding]:

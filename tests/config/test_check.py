@@ -6,6 +6,7 @@ import dataclasses
 import io
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -15,7 +16,8 @@ from rich.console import Console
 from mmd.config.model import Settings
 from mmd.config.paths import Paths
 from mmd.faces.check import Probes, check
-from mmd.words.errors import Exit, KeyRejected, MmdError, Unavailable
+from mmd.venues.binance.rest import SymbolRules
+from mmd.words.errors import Exit, KeyRejected, MmdError, Refused, Unavailable
 from mmd.words.market import MarketRules, Pair
 
 PAPER = """\
@@ -44,8 +46,8 @@ def _fail(error: MmdError) -> Callable[..., NoReturn]:
     return ask
 
 
-def _connected(settings: Settings, symbol: str) -> None:
-    assert symbol in settings.feeds
+def _symbol(_: Settings, symbol: str, status: str = "TRADING") -> SymbolRules:
+    return SymbolRules(symbol, status, "BTC", "USDT", Decimal("0.01"), Decimal("0.00001"))
 
 
 def _offset(offset_ms: float) -> Callable[..., float]:
@@ -56,7 +58,8 @@ WELL = Probes(
     markets=lambda _: MARKETS,
     key_offset_ms=_offset(12),
     binance_offset_ms=_offset(-40),
-    stream=_connected,
+    symbol=_symbol,
+    stream=lambda _: None,
 )
 UNASKED = _fail(AssertionError("must not be asked"))  # type: ignore[arg-type]
 
@@ -92,9 +95,8 @@ def desk(tmp_path: Path) -> Desk:
 
 
 def test_paper_mode_asks_nobody(desk: Desk) -> None:
-    code, lines = desk.check(
-        PAPER, {}, markets=UNASKED, key_offset_ms=UNASKED, binance_offset_ms=UNASKED, stream=UNASKED
-    )
+    names = [field.name for field in dataclasses.fields(Probes)]
+    code, lines = desk.check(PAPER, {}, **dict.fromkeys(names, UNASKED))
     assert code is Exit.DONE
     assert lines == [
         "ok     run-time files: var",
@@ -112,7 +114,7 @@ def test_all_is_well_in_live_mode(desk: Desk) -> None:
     assert lines[3:] == [
         "ok     Binance REST: https://api.binance.com answers",
         "ok     clock: 0.040 s ahead of Binance",
-        "ok     Binance stream BTCUSDT: wss://stream.binance.com:9443: answers",
+        "ok     Binance streams: wss://stream.binance.com:9443",
         "ok     ACE: https://ace.io/polarisex answers, 2 markets",
         "ok     ACE accepts the key",
         "ok     clock: 0.012 s behind ACE",
@@ -155,7 +157,7 @@ def test_unreachable_venues_end_with_4_and_are_all_told(desk: Desk) -> None:
     assert code is Exit.UNREACHABLE
     assert [line for line in lines if line.startswith("error")] == [
         "error  Binance REST: https://api.binance.com: no route",
-        "error  Binance stream BTCUSDT: wss://stream.binance.com:9443: no route",
+        "error  Binance streams: wss://stream.binance.com:9443: no route",
         "error  ACE: https://ace.io/polarisex: no route",
     ]
 
@@ -169,7 +171,7 @@ def test_a_key_that_the_venue_rejects_ends_with_3(desk: Desk) -> None:
 def test_a_wrong_clock_ends_with_3_and_the_remedy(desk: Desk) -> None:
     code, lines = desk.check(LIVE, key_offset_ms=_offset(1500))
     assert code is Exit.CONFIG
-    assert lines[-1].startswith("error  clock: 1.500 s behind ACE; must be within 1 s: set it by")
+    assert lines[-1].startswith("error  clock: 1.500 s behind ACE; must be within 1 s: use")
 
 
 def test_what_the_venue_does_not_have_or_take_is_told(desk: Desk) -> None:
@@ -190,3 +192,15 @@ def test_the_worst_outcome_counts_whatever_comes_last(desk: Desk) -> None:
     lost = _fail(Unavailable("no route"))
     assert desk.check(LIVE, {}, markets=lost)[0] is Exit.CONFIG
     assert desk.check(LIVE, binance_offset_ms=lost, key_offset_ms=_offset(9e3))[0] is Exit.CONFIG
+
+
+def test_a_symbol_that_binance_does_not_have_or_trade_is_told(desk: Desk) -> None:
+    code, lines = desk.check(LIVE, symbol=_fail(Refused("Invalid symbol.", -1121)))
+    assert code is Exit.CONFIG
+    assert "error  pairs.BTC/TWD.binance: BTCUSDT: Binance has no such symbol" in lines
+    code, lines = desk.check(LIVE, symbol=partial(_symbol, status="HALT"))
+    assert code is Exit.CONFIG
+    assert "error  pairs.BTC/TWD.binance: BTCUSDT: Binance does not trade it now: HALT" in lines
+    code, lines = desk.check(LIVE, symbol=_fail(Unavailable("no route")))
+    assert code is Exit.UNREACHABLE
+    assert "error  pairs.BTC/TWD.binance: BTCUSDT: no route" in lines

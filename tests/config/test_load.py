@@ -72,6 +72,16 @@ WRONG_VALUES = {
         ("spread_bps: 20", "spread_bps: NaN"),
         "pairs.yaml:8: pairs.BTC/TWD.quote.spread_bps: found NaN; must be a finite number",
     ),
+    "a number that would fill the memory when written out": (
+        ("spread_bps: 20", "step_bps: 1e-999999999"),
+        "pairs.yaml:8: pairs.BTC/TWD.quote.step_bps: found 1e-999999999; "
+        "must have at most 18 decimal places",
+    ),
+    "an upside-down range of seconds": (
+        ("spread_bps: 20", "refresh_s: {min: 0.5, max: 0.25}"),
+        "pairs.yaml:8: pairs.BTC/TWD.quote.refresh_s.max: found 0.25; "
+        "must be at least min, which is 0.5",
+    ),
     "a misspelt key": (
         ("spread_bps: 20", "spred_bps: 20"),
         "pairs.yaml:8: pairs.BTC/TWD.quote: unknown key 'spred_bps'; did you mean 'spread_bps'?",
