@@ -1,0 +1,1 @@
+"""Simulated outside world: venues that speak the real wire protocols. For tests and paper mode."""
