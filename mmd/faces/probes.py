@@ -1,11 +1,12 @@
-"""The questions that `mmd check` puts to the outside world, over the clients that trade."""
+"""How `mmd check` asks the outside world, through the very clients that the processes use."""
 
 from __future__ import annotations
 
 import time
+from contextlib import closing
 
 from mmd.config.model import Settings
-from mmd.config.secrets import PAPER_KEY, AceKey
+from mmd.config.secrets import AceKey
 from mmd.faces.check import Probes
 from mmd.faces.world import ace_endpoint
 from mmd.venues.ace import calls
@@ -15,9 +16,12 @@ from mmd.venues.binance.rest import Rest, SymbolRules
 from mmd.venues.binance.stream import open_session, stream_address
 from mmd.words.market import MarketRules, Pair
 
+_NOBODY = AceKey("none", "none")
+"""For public calls, which carry no key."""
 
-def network_probes() -> Probes:
-    """Probes that ask the real hosts, or the simulated ones that the settings name."""
+
+def make() -> Probes:
+    """The probes of the real command."""
     return Probes(
         markets=_markets,
         key_offset_ms=_key_offset_ms,
@@ -27,43 +31,39 @@ def network_probes() -> Probes:
     )
 
 
-def _client(settings: Settings, key: AceKey) -> AceClient:
-    assert settings.ace_url is not None, "the caller asks only where an address is configured"
-    return AceClient(ace_endpoint(settings, key, settings.ace_url))
-
-
-def _rest(settings: Settings) -> Rest:
-    assert settings.rest_url is not None, "the caller asks only where an address is configured"
-    return Rest(settings.rest_url)
-
-
 def _markets(settings: Settings) -> dict[Pair, MarketRules]:
-    with _client(settings, PAPER_KEY) as client:  # unsigned, so no key is sent
+    with closing(_client(settings, _NOBODY)) as client:
         return {rules.pair: rules for rules in client.call(calls.markets())}
 
 
 def _key_offset_ms(settings: Settings, key: AceKey) -> float:
-    with _client(settings, key) as client:
+    with closing(_client(settings, key)) as client:
         client.call(calls.balances())
         return client.clock.venue_ms(time.monotonic_ns()) - time.time() * 1000
 
 
+def _client(settings: Settings, key: AceKey) -> AceClient:
+    assert settings.ace_url is not None
+    return AceClient(ace_endpoint(settings, key, settings.ace_url))
+
+
 def _binance_offset_ms(settings: Settings) -> float:
-    """Binance's clock less ours, right to within half of the round trip."""
-    with _rest(settings) as rest:
-        rest.server_time_ms()  # opens the connection, so that the second answer comes quickly
-        sent_ms = time.time() * 1000
+    assert settings.rest_url is not None
+    with Rest(settings.rest_url) as rest:
+        rest.server_time_ms()  # opens the connection, which takes its time
+        before = time.time() * 1000
         venue_ms = rest.server_time_ms()
-        return venue_ms - (sent_ms + time.time() * 1000) / 2
+        return venue_ms - (before + time.time() * 1000) / 2
 
 
 def _symbol(settings: Settings, symbol: str) -> SymbolRules:
-    with _rest(settings) as rest:
+    assert settings.rest_url is not None
+    with Rest(settings.rest_url) as rest:
         return rest.exchange_info(symbol)
 
 
 def _stream(settings: Settings) -> None:
-    assert settings.stream_url is not None, "the caller asks only where an address is configured"
-    streams = [f"{symbol.lower()}@bookTicker" for symbol in settings.feeds]
-    address = stream_address(settings.stream_url, streams)
+    assert settings.stream_url is not None
+    symbols = {chosen.binance.lower() for chosen in settings.pairs.values()}
+    address = stream_address(settings.stream_url, [f"{name}@bookTicker" for name in symbols])
     open_session(address, Cutter(), time.monotonic_ns).close()
