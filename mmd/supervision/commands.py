@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from mmd.supervision.control import Message, Reply
 from mmd.supervision.household import Household
@@ -43,26 +42,40 @@ class _Pending:
         self._results: list[Result | None] = [None] * len(acts)
 
     def settle(self, now: float) -> bool:
-        """Answers if it can; True when it did."""
+        """Whether all results are known now."""
         for index, (keeper, check) in enumerate(self._acts):
             if self._results[index] is None:
                 late = _late(self._do, keeper) if now >= self._due else None
                 self._results[index] = check() or late
-        if None in self._results:
-            return False
-        _answer(self._reply, [result for result in self._results if result])
-        return True
+        return None not in self._results
+
+    def answer(self) -> None:
+        results = [result for result in self._results if result]
+        self._reply.send(
+            {
+                "ok": all(result.ok for result in results),
+                "text": "\n".join(f"{result.name}: {result.text}" for result in results),
+                "results": [asdict(result) for result in results],
+            }
+        )
 
 
 class Commands:
     """What may be asked of the parent."""
 
     def __init__(
-        self, household: Household, clock: Callable[[], float], shutdown: Callable[[str], None]
+        self,
+        household: Household,
+        clock: Callable[[], float],
+        *,
+        shutdown: Callable[[str], None],
+        show: Callable[[], None],
     ) -> None:
+        """`show` publishes the status, so that nobody who has an answer sees an older one."""
         self._household = household
         self._clock = clock
         self._shutdown = shutdown
+        self._show = show
         self._pending: list[_Pending] = []
         self._acts: dict[str, Callable[[Keeper, Message], Check]] = {
             "start": self._start,
@@ -91,7 +104,13 @@ class Commands:
         """Answers what has come about since. To be called after every event."""
         if self._pending:
             now = self._clock()
-            self._pending = [pending for pending in self._pending if not pending.settle(now)]
+            settled = [pending for pending in self._pending if pending.settle(now)]
+            if not settled:
+                return
+            self._pending = [pending for pending in self._pending if pending not in settled]
+            self._show()
+            for pending in settled:
+                pending.answer()
 
     def _reload(self, reply: Reply) -> None:
         if self._household.is_leaving:
@@ -211,12 +230,3 @@ def _late(do: str, keeper: Keeper) -> Result:
     if do != "stop" and life.state is State.STARTING:
         return Result(keeper.spec.name, True, "done", "started, but not ready yet")
     return Result(keeper.spec.name, False, "failed", f"still {life.state.value}: {life.reason}")
-
-
-def _answer(reply: Reply, results: list[Result]) -> None:
-    message: dict[str, Any] = {
-        "ok": all(result.ok for result in results),
-        "text": "\n".join(f"{result.name}: {result.text}" for result in results),
-        "results": [asdict(result) for result in results],
-    }
-    reply.send(message)

@@ -31,7 +31,7 @@ from mmd.supervision.lock import Lock
 from mmd.supervision.nursery import Nursery
 from mmd.supervision.proc import Roll
 from mmd.supervision.spec import Plan
-from mmd.supervision.status_block import Row, StatusWriter
+from mmd.supervision.status_block import StatusWriter
 from mmd.supervision.wants import Wants
 from mmd.words.errors import ConfigError, Exit
 
@@ -106,7 +106,7 @@ class _Parent:
             clock=_clock,
         )
         self._household = Household(house, Wants(run_folder / "wanted.json"), job.plan)
-        self._commands = Commands(self._household, _clock, self._leave)
+        self._commands = Commands(self._household, _clock, shutdown=self._leave, show=self._show)
         self._leaving = ""
         self._stack = stack
         self._control_path = run_folder / CONTROL_SOCKET
@@ -121,7 +121,7 @@ class _Parent:
         self._household.move_in()
         server = ControlServer(self._selector, self._control_path, self._commands.handle)
         self._stack.callback(server.close)
-        self._show("running")
+        self._show()
         self._loop()
         self._show("stopped")
         left = self._household.left_orders
@@ -147,14 +147,14 @@ class _Parent:
         self._household.tick(now)
         if now >= self._status_due:
             self._status_due = now + STATUS_EVERY_S
-            self._show("stopping" if self._leaving else "running")
+            self._show()
 
     def _beat(self) -> None:
         self._heart.write(ParentState(os.getpid(), time.monotonic_ns()))
 
-    def _show(self, state: str) -> None:
-        rows: list[Row] = self._household.rows()
-        self._status.write(state, self._since, rows)
+    def _show(self, state: str = "") -> None:
+        state = state or ("stopping" if self._leaving else "running")
+        self._status.write(state, self._since, self._household.rows())
 
     def _leave(self, why: str) -> None:
         if self._leaving:
