@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from mmd.records.pnl import Result
-from mmd.records.store import AccountStore
+from mmd.records.store import Store
 from mmd.words.market import Order, OwnTrade, Pair
 
 
@@ -29,7 +29,7 @@ class AccountReader:
 
     def __init__(self, path: Path, pair: Pair) -> None:
         self._path, self._pair = path, pair
-        self._store: AccountStore | None = None
+        self._store: Store | None = None
         self._last_fill = 0
         self._last_list = 0
         self._filled: dict[str, Decimal] = {}
@@ -47,8 +47,8 @@ class AccountReader:
         if self._store is None:
             if not self._path.exists():
                 return News()
-            self._store = AccountStore.look(self._path)
-        snapshot = self._store.open_orders(self._last_list)
+            self._store = Store.look(self._path)
+        snapshot = self._store.newest_open_orders(self._last_list)
         fills = self._store.fills(self._last_fill)
         trades, filled = self._book([fill.trade for fill in fills])
         if fills:

@@ -1,0 +1,297 @@
+"""`mmd status`: what runs and what it quotes, at a glance or as JSON.
+
+Reads the status block (processes) and the cells (numbers), both without asking anybody, so it
+answers while everything else hangs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from mmd.cells.layouts import (
+    BOOK,
+    HEALTH,
+    QUOTES,
+    BookState,
+    BookStatus,
+    HealthState,
+    QuoteState,
+)
+from mmd.cells.segment import Segment
+from mmd.config.paths import Paths
+from mmd.supervision import status_block
+from mmd.supervision.status_block import Block, Row
+from mmd.words.errors import Unavailable
+from mmd.words.market import Pair
+
+_GOOD = frozenset({"ready", "running"})
+_BAD = frozenset({"parked", "stalled"})
+
+
+@dataclass(frozen=True)
+class View:
+    """Everything that the status shows, read at one moment."""
+
+    now_ns: int
+    """Monotonic."""
+    wall_s: float
+    block: Block | None
+    books: Mapping[str, BookState] = field(default_factory=dict)
+    quotes: Mapping[str, QuoteState] = field(default_factory=dict)
+    health: Mapping[str, HealthState] = field(default_factory=dict)
+
+    @property
+    def parent_state(self) -> str:
+        """`running`, `stopping`, `silent` for a parent that hangs, or `stopped`."""
+        if self.block is None or self.block.parent_state == "stopped":
+            return "stopped"
+        return self.block.parent_state if self.block.is_fresh else "silent"
+
+    def rows(self, group: str) -> list[tuple[str, Row]]:
+        """The processes of a group with their names: `btc_twd` and so on."""
+        if self.block is None:
+            return []
+        prefix = group + ":"
+        rows = [row for row in self.block.rows if row.name.startswith(prefix)]
+        return [(row.name.removeprefix(prefix), row) for row in rows]
+
+
+def look(paths: Paths) -> View:
+    """Reads all there is; never waits."""
+    now_ns, wall_s = time.monotonic_ns(), time.time()
+    block = status_block.read(paths.run / "status")
+    try:
+        segment = Segment.look(paths.run)
+    except Unavailable:
+        return View(now_ns, wall_s, block)
+    try:
+        return View(
+            now_ns,
+            wall_s,
+            block,
+            {name: segment.cell(BOOK, name).read() for name in segment.names(BOOK)},
+            {name: segment.cell(QUOTES, name).read() for name in segment.names(QUOTES)},
+            {name: segment.cell(HEALTH, name).read() for name in segment.names(HEALTH)},
+        )
+    finally:
+        segment.close()
+
+
+def describe_pair(quotes: QuoteState) -> str:
+    """A pair's quoting in a few words, for supervisorctl."""
+    if quotes.note_text:
+        return quotes.note_text
+    return f"{_price(quotes.best_bid)} / {_price(quotes.best_ask)}, {quotes.open_orders} open"
+
+
+def describe_book(book: BookState, now_ns: int) -> str:
+    """A book in a few words, for supervisorctl."""
+    if not book.is_valid:
+        return BookStatus(book.status).name.lower().replace("_", " ")
+    age_s = max(0, book.age_ns(now_ns)) / 1e9
+    return f"{_price(book.bid_price)} / {_price(book.ask_price)}, {age_s:.1f} s old"
+
+
+def to_json(view: View) -> dict[str, Any]:
+    """The status as programs read it."""
+    block, running = view.block, view.parent_state in ("running", "stopping")
+    return {
+        "parent": {
+            "pid": block.parent_pid if block and view.parent_state != "stopped" else None,
+            "state": view.parent_state,
+            "uptime_s": round(view.wall_s - block.parent_since, 1) if block and running else 0,
+        },
+        "feeds": [
+            _book_json(view, "feeds", "symbol", n.upper(), n, r) for n, r in view.rows("feeds")
+        ],
+        "rates": [
+            _book_json(view, "rates", "rate", str(Pair.parse(n)), n, r)
+            for n, r in view.rows("rates")
+        ],
+        "pairs": [_pair_json(view, name, row) for name, row in view.rows("pairs")],
+        "jobs": [{"job": name, **_process_json(row)} for name, row in view.rows("jobs")],
+    }
+
+
+def _process_json(row: Row) -> dict[str, Any]:
+    return {"pid": row.pid or None, "state": row.state, "restarts": row.restarts}
+
+
+def _book_json(view: View, group: str, key: str, shown: str, name: str, row: Row) -> dict[str, Any]:
+    book, health = view.books.get(name, BookState()), _health(view, f"{group}:{name}")
+    return {
+        key: shown,
+        **_process_json(row),
+        "bid": book.bid_price if book.is_valid else None,
+        "ask": book.ask_price if book.is_valid else None,
+        "age_ms": _age_ms(view, book),
+        "messages": health.messages,
+        "overflows": health.overflows,
+        "connected": bool(health.connected),
+        "last_error": health.error_text,
+    }
+
+
+def _pair_json(view: View, name: str, row: Row) -> dict[str, Any]:
+    quotes, health = view.quotes.get(name, QuoteState()), _health(view, f"pairs:{name}")
+    return {
+        "pair": str(Pair.parse(name)),
+        **_process_json(row),
+        "paused": bool(quotes.paused),
+        "reference_bid": quotes.reference_bid or None,
+        "reference_ask": quotes.reference_ask or None,
+        "rate": (quotes.rate_bid + quotes.rate_ask) / 2 or None,
+        "best_bid": quotes.best_bid or None,
+        "best_ask": quotes.best_ask or None,
+        "age_ms": quotes.price_age_ms if quotes.price_age_ms >= 0 else None,
+        "open_orders": quotes.open_orders,
+        "position": quotes.position,
+        "pnl": quotes.pnl,
+        "fills": quotes.fills,
+        "requests": quotes.requests,
+        "note": quotes.note_text,
+        "last_error": health.error_text,
+    }
+
+
+def _health(view: View, name: str) -> HealthState:
+    return view.health.get(name, HealthState())
+
+
+def _age_ms(view: View, book: BookState) -> int | None:
+    return max(0, book.age_ns(view.now_ns)) // 1_000_000 if book.is_valid else None
+
+
+def render(view: View) -> RenderableType:
+    """The status as a person reads it."""
+    if view.block is None:
+        return Text("mmd is not running, and has not run here before. Start it with: mmd start")
+    parts: list[RenderableType] = [_headline(view), _pairs_table(view), _books_table(view)]
+    troubles = _troubles(view)
+    if troubles:
+        parts.append(troubles)
+    return Group(*parts)
+
+
+def print_status(view: View, console: Console) -> None:
+    console.print(render(view))
+
+
+def _headline(view: View) -> Text:
+    block, state = view.block, view.parent_state
+    assert block is not None
+    if state == "stopped":
+        return Text("mmd is not running. Start it with: mmd start", style="bold")
+    if state == "silent":
+        age = f"{block.age_s:.0f} s"
+        return Text(f"mmd (pid {block.parent_pid}) has been silent for {age}", style="bold red")
+    up = _duration(view.wall_s - block.parent_since)
+    return Text(f"mmd {state}, pid {block.parent_pid}, up {up}", style="bold")
+
+
+def _pairs_table(view: View) -> Table:
+    table = _table("Pair", "State", "Reference", "Our bid", "Our ask", "Open", "Age", "Position")
+    for heading in ("P/L", "Restarts"):
+        table.add_column(heading, justify="right")
+    for name, row in view.rows("pairs"):
+        quotes = view.quotes.get(name, QuoteState())
+        reference = "–"
+        if quotes.reference_bid:
+            reference = f"{_price(quotes.reference_bid)} / {_price(quotes.reference_ask)}"
+        pair = Pair.parse(name)
+        table.add_row(
+            str(pair),
+            _state(row, quotes),
+            reference,
+            _price(quotes.best_bid),
+            _price(quotes.best_ask),
+            str(quotes.open_orders),
+            f"{quotes.price_age_ms / 1000:.1f} s" if quotes.price_age_ms >= 0 else "–",
+            f"{quotes.position:+.6g} {pair.base}",
+            f"{quotes.pnl:+,.0f} {pair.quote}",
+            str(row.restarts),
+        )
+    return table
+
+
+def _books_table(view: View) -> Table:
+    table = _table("Feed", "State", "Bid", "Ask", "Age", "Messages", "Overflows", "Restarts")
+    for group in ("feeds", "rates"):
+        for name, row in view.rows(group):
+            book, health = view.books.get(name, BookState()), _health(view, row.name)
+            age_ms = _age_ms(view, book)
+            table.add_row(
+                name.upper() if group == "feeds" else str(Pair.parse(name)),
+                _book_state(row, book),
+                _price(book.bid_price if book.is_valid else 0),
+                _price(book.ask_price if book.is_valid else 0),
+                f"{age_ms / 1000:.1f} s" if age_ms is not None else "–",
+                f"{health.messages:,}",
+                str(health.overflows),
+                str(row.restarts),
+            )
+    return table
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for position, heading in enumerate(headings):
+        table.add_column(heading, justify="left" if position < 2 else "right", no_wrap=True)
+    return table
+
+
+def _state(row: Row, quotes: QuoteState) -> Text:
+    if row.state not in _GOOD:
+        return Text(row.state, style="bold red" if row.state in _BAD else "yellow")
+    if quotes.paused:
+        return Text("paused", style="yellow")
+    if quotes.best_bid and quotes.best_ask:
+        return Text("quoting", style="green")
+    return Text("not quoting", style="yellow")
+
+
+def _book_state(row: Row, book: BookState) -> Text:
+    if row.state not in _GOOD:
+        return Text(row.state, style="bold red" if row.state in _BAD else "yellow")
+    if book.is_valid:
+        return Text("live", style="green")
+    return Text(BookStatus(book.status).name.lower().replace("_", " "), style="yellow")
+
+
+def _troubles(view: View) -> Text | None:
+    """Why something does not quote, and the last errors."""
+    lines = []
+    for name, row in view.rows("pairs"):
+        note = view.quotes.get(name, QuoteState()).note_text
+        if note and row.state in _GOOD:
+            lines.append(f"{Pair.parse(name)}: {note}")
+    for row in view.block.rows if view.block else ():
+        error = _health(view, row.name).error_text
+        if error:
+            lines.append(f"{row.name}: last error: {error}")
+        if row.state == "parked":
+            lines.append(f"{row.name}: parked: {row.health}")
+    return Text("\n".join(lines), style="yellow") if lines else None
+
+
+def _price(price: float) -> str:
+    return f"{price:,.8f}".rstrip("0").rstrip(".") if price else "–"
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
