@@ -119,7 +119,7 @@ class HttpClient:
         assert isinstance(found, list)
         return found
 
-    def sim(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
+    def sim(self, method: str, path: str, body: Any = None, /, **query: Any) -> Any:
         reply = self.session.request(
             method, f"{self.root_url}/sim/{path}", json=body, params=query, timeout=5
         )
