@@ -257,9 +257,10 @@ class _Plan:
     def logged(self, file: str, entry: Entry) -> Entry:
         """The entry, with its log set up in its own process."""
         root, zone = self.assembly.paths.log, ZoneInfo(self.settings.time_zone)
+        keep_days = self.settings.logs.keep_days
 
         def run(context: ChildContext) -> None:
-            logs.set_up(root, file, zone)
+            logs.set_up(root, file, zone, keep_days)
             entry(context)
 
         return run

@@ -146,7 +146,8 @@ def run(site: Site, chosen: Settings | None = None) -> Exit:
     ensure_world(site, settings, ())
     supervised = "SUPERVISOR_ENABLED" in site.environ
     has_terminal = sys.stdin is not None and sys.stdin.isatty() and not supervised
-    logs.set_up(site.paths.log, "mmd.log", ZoneInfo(settings.time_zone), console=True)
+    zone = ZoneInfo(settings.time_zone)
+    logs.set_up(site.paths.log, "mmd.log", zone, settings.logs.keep_days, console=True)
 
     def read() -> tuple[Settings, World]:
         return (chosen, site.world(chosen)) if chosen else site.read()
@@ -154,7 +155,7 @@ def run(site: Site, chosen: Settings | None = None) -> Exit:
     assembly = Assembly(read, site.paths)
     if not supervised:
         fd = os.dup(sys.stderr.fileno())
-        entry = console.follow(site.paths.log, ZoneInfo(settings.time_zone), fd)
+        entry = console.follow(site.paths.log, zone, fd)
         assembly.extra.append(ChildSpec("jobs:console", entry, keeps=(fd,)))
     return parent.run(
         parent.ParentJob(

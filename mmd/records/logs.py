@@ -14,7 +14,6 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-CONSOLE_VARIABLE = "MMD_CONSOLE"
 _FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
 
@@ -24,13 +23,22 @@ def utc_now() -> datetime:
 
 
 class DailyFileHandler(logging.Handler):
-    """Appends to `<root>/<day>/<name>`, opening the next day's file at midnight."""
+    """Appends to `<root>/<day>/<name>`, opening the next day's file at midnight.
+
+    With each new day it removes the folders of days more than `keep_days` ago.
+    """
 
     def __init__(
-        self, root: Path, name: str, zone: ZoneInfo, now: Callable[[], datetime] = utc_now
+        self,
+        root: Path,
+        name: str,
+        zone: ZoneInfo,
+        keep_days: int,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         super().__init__()
         self._root, self._name, self._zone, self._now = root, name, zone, now
+        self._keep_days = keep_days
         self._day: date | None = None
         self._stream: logging.FileHandler | None = None
 
@@ -58,6 +66,7 @@ class DailyFileHandler(logging.Handler):
         self._stream = logging.FileHandler(path, encoding="utf-8")
         self._stream.setFormatter(self.formatter)
         self._day = day
+        remove_old(self._root, day, self._keep_days)
 
     def close(self) -> None:
         if self._stream is not None:
@@ -79,7 +88,12 @@ class ZonedFormatter(logging.Formatter):
 
 
 def set_up(
-    root: Path, name: str, zone: ZoneInfo, console: bool = False, logger: str = ""
+    root: Path,
+    name: str,
+    zone: ZoneInfo,
+    keep_days: int,
+    console: bool = False,
+    logger: str = "",
 ) -> logging.Logger:
     """Sends a logger's records (all records by default) to a day file, and to the console.
 
@@ -90,7 +104,7 @@ def set_up(
         target.removeHandler(old)
         old.close()
     formatter = ZonedFormatter(zone)
-    handlers: list[logging.Handler] = [DailyFileHandler(root, name, zone)]
+    handlers: list[logging.Handler] = [DailyFileHandler(root, name, zone, keep_days)]
     if console:
         handlers.append(logging.StreamHandler(sys.stderr))
     for handler in handlers:
@@ -109,6 +123,6 @@ def remove_old(root: Path, today: date, keep_days: int) -> list[Path]:
         except ValueError:
             continue
         if (today - day).days > keep_days:
-            shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)  # several processes do it at once
             removed.append(folder)
     return removed
