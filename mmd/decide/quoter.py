@@ -46,11 +46,11 @@ class Quoter:
     _keep: Keep = field(init=False)
 
     def __post_init__(self) -> None:
-        self.use(self.settings)
+        self.use(self.settings, self.limits)
 
-    def use(self, settings: QuoteSettings) -> None:
+    def use(self, settings: QuoteSettings, limits: AgeLimits) -> None:
         """Takes new parameters over; the next decision follows them."""
-        self.settings = settings
+        self.settings, self.limits = settings, limits
         self._draws = draw_all(settings, self.random)
         self._jumps = JumpFilter(settings.max_jump_bps, _CONFIRM_JUMP_NS)
         least = max(self.rules.min_amount, settings.amount.min / 2)

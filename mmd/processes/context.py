@@ -111,6 +111,11 @@ class ChildContext:
     home: Path
     """The folder that holds run-time files (`var/`)."""
 
+    @property
+    def parameters(self) -> Path:
+        """The file from which a child reads its parameters anew when told to."""
+        return self.home / "run" / f"{self.name.replace(':', '-')}.parameters"
+
 
 Entry = Callable[[ChildContext], None]
 """Runs a child to its end. Returns when asked to stop; raises MmdError for what it can't mend,

@@ -154,9 +154,10 @@ class Worker:
         account: Watch,
     ) -> None:
         quote = job.settings.quote
-        rate_age_s = job.rate_settings.max_age_s if job.rate_settings else 0.0
         self.job, self.context, self.prices, self.account = job, context, prices, account
-        self.limits = AgeLimits(int(quote.max_price_age_s * 1e9), int(rate_age_s * 1e9))
+        self.settings = job.settings
+        self.generation = job.wanted.read().generation
+        self.limits = self.age_limits()
         self.quoter = Quoter(quote, rules, self.limits, Random(job.seed))
         self.ledger = Ledger()
         self.books_kept = AccountReader(job.store, job.pair)
@@ -176,6 +177,11 @@ class Worker:
         self.dirty = True
         self.left_out = 0
         self.turn_ns = time.monotonic_ns()
+
+    def age_limits(self) -> AgeLimits:
+        """How old what is quoted on may be."""
+        rate_age_s = self.job.rate_settings.max_age_s if self.job.rate_settings else 0.0
+        return AgeLimits(int(self.settings.quote.max_price_age_s * 1e9), int(rate_age_s * 1e9))
 
     async def run(self) -> None:
         """Quotes until something says leave, then cancels everything."""
@@ -253,10 +259,24 @@ class Worker:
 
     def decide(self, now_ns: int) -> None:
         """Asks the quoter and sends what it says."""
+        self.follow_parameters()
         book, rate = self.books()
         dirty, self.dirty = self.dirty, False
         actions = self.quoter.decide(book, rate, self.ledger, now_ns, dirty, self.stop_reason())
         self.left_out = self.desk.carry_out(actions, now_ns, lambda: self.quoter.expiry_ns(now_ns))
+
+    def follow_parameters(self) -> None:
+        """Takes over what a reload changed; what rests is kept where the new ladder wants it."""
+        generation = self.job.wanted.read().generation
+        if generation == self.generation:
+            return
+        self.generation = generation
+        text = self.context.parameters.read_text()
+        self.settings = PairSettings.model_validate_json(text)
+        self.limits = self.age_limits()
+        self.quoter.use(self.settings.quote, self.limits)
+        self.desk.max_in_flight = self.settings.quote.max_orders_in_flight
+        log.info("new parameters: %s", text)
 
     def books(self) -> tuple[BookState, BookState | None]:
         """The newest price and rate."""
@@ -266,7 +286,7 @@ class Worker:
         """Why all quotes are to be pulled although the process lives on."""
         if self.job.wanted.read().paused:
             return "paused"
-        return None if self.job.settings.quote.enabled else "quoting is off in the configuration"
+        return None if self.settings.quote.enabled else "quoting is off in the configuration"
 
     def send_fault(self) -> str | None:
         """Asked immediately before an order is sent: why it must not be."""
