@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import takewhile
 from typing import Any, TypeVar
 
 from mmd.decide.ledger import Entry, Event, Ledger, State
@@ -30,7 +31,6 @@ from mmd.words.errors import (
     OutcomeUnknown,
     RateLimited,
     Refused,
-    Unavailable,
 )
 from mmd.words.ids import ClientIds, Owner, owner_of
 from mmd.words.market import MarketRules, NewOrder, Order, Side
@@ -80,18 +80,16 @@ class Desk:
 
     def carry_out(self, actions: list[Action], now_ns: int, expires_ns: Callable[[], int]) -> int:
         """Sends what may be sent now, in the order given; returns how many were left out."""
-        for position, action in enumerate(actions):
-            if isinstance(action, Place) and self._held_off(action.quote.side, now_ns):
-                continue
+        left = [action for action in actions if not self._held_off(action, now_ns)]
+        while left:
+            chunk = self._first_request(left)
             if self._trading >= self.max_in_flight:
-                return len(actions) - position
-            if not self.budget.try_take(_PRIORITY[action.urgency], now_ns):
-                return len(actions) - position
-            if isinstance(action, Place):
-                self._start_place(action, now_ns, expires_ns())
-            else:
-                self._start_cancel(action, now_ns)
-        return 0
+                break
+            if not self.budget.try_take(_PRIORITY[chunk[0].urgency], now_ns):
+                break
+            self._start(chunk, now_ns, expires_ns)
+            left = left[len(chunk) :]
+        return len(left)
 
     async def settle_down(self) -> None:
         """Waits until every request under way has its outcome."""
@@ -122,18 +120,34 @@ class Desk:
         self.requests += 1
         return await self.client.run(listing.all_open_orders(self.rules))
 
-    def _held_off(self, side: Side, now_ns: int) -> bool:
-        return now_ns < self.hold_off_until_ns.get(side, 0)
+    def _held_off(self, action: Action, now_ns: int) -> bool:
+        if isinstance(action, Cancel):
+            return False
+        return now_ns < self.hold_off_until_ns.get(action.quote.side, 0)
 
-    def _start_place(self, action: Place, now_ns: int, expires_ns: int) -> None:
+    def _first_request(self, actions: list[Action]) -> list[Action]:
+        """The first actions that go in one request: several of a kind where the venue allows."""
+        first, endpoint = actions[0], self.client.endpoint
+        path = endpoint.cancel_path if isinstance(first, Cancel) else endpoint.submit_path
+        most = endpoint.max_orders if path else 1
+        alike = takewhile(lambda action: type(action) is type(first), actions[:most])
+        return list(alike)
+
+    def _start(self, chunk: list[Action], now_ns: int, expires_ns: Callable[[], int]) -> None:
+        cancels = [action for action in chunk if isinstance(action, Cancel)]
+        for action in cancels:
+            self.ledger.apply(action.entry.order.client_id, Event.CANCEL_SENT, now_ns)
+        places = [
+            self._want(action, now_ns, expires_ns())
+            for action in chunk
+            if isinstance(action, Place)
+        ]
+        self._trade(self._cancel(cancels) if cancels else self._place(places))
+
+    def _want(self, action: Place, now_ns: int, expires_ns: int) -> Entry:
         quote = action.quote
         order = NewOrder(self.ids.make(), quote.side, quote.price, quote.amount)
-        entry = self.ledger.want(order, quote.level, now_ns, expires_ns)
-        self._trade(self._place(entry))
-
-    def _start_cancel(self, action: Cancel, now_ns: int) -> None:
-        self.ledger.apply(action.entry.order.client_id, Event.CANCEL_SENT, now_ns)
-        self._trade(self._cancel(action.entry, action.reason))
+        return self.ledger.want(order, quote.level, now_ns, expires_ns)
 
     def _trade(self, work: Coroutine[Any, Any, None]) -> None:
         self._trading += 1
@@ -159,60 +173,72 @@ class Desk:
         self.requests += 1
         try:
             return await self.client.call(call)
-        except RateLimited as error:
-            self.budget.slow_down(error.retry_after_s, time.monotonic_ns())
+        except MmdError as error:
+            self._heed(error)
             raise
 
-    async def _place(self, entry: Entry) -> None:
-        client_id = entry.order.client_id
+    async def _place(self, entries: list[Entry]) -> None:
         fault = self.may_send()
         if fault is not None:
-            log.info("not sent: %s: %s", describe(entry), fault)
-            self._apply(entry, Event.DROPPED)
+            log.info("not sent: %s: %s", ", ".join(map(describe, entries)), fault)
+            for entry in entries:
+                self._apply(entry, Event.DROPPED)
             return
-        self._apply(entry, Event.SENT)
-        try:
-            order_no = await self._call(calls.new_order(self.rules, entry.order))
-        except OutcomeUnknown as error:
-            self._note("no clear answer to order %s: %s", client_id, error)
-            self._apply(entry, Event.LOST)
-            self._spawn(self._find_out(entry))
-        except Refused as error:
-            self._refused(entry, error)
-        except Unavailable as error:
-            self._note("order %s was not sent: %s", client_id, error)
-            self._apply(entry, Event.DROPPED)
-            self._hold_off(entry.side, _HOLD_OFF_NS)
-        except Fatal as error:
-            self._apply(entry, Event.DROPPED)
-            self.fatal = error
-        else:
-            entry.order_no = order_no
+        for entry in entries:
+            self._apply(entry, Event.SENT)
+        self.requests += 1
+        orders = [entry.order for entry in entries]
+        answers = await self.client.submit_batch_order(self.rules, orders)
+        for entry, answer in zip(entries, answers, strict=True):
+            self._placed(entry, answer)
+
+    def _placed(self, entry: Entry, answer: str | MmdError) -> None:
+        if isinstance(answer, str):
+            entry.order_no = answer
             self._apply(entry, Event.ACCEPTED)
             self.refused_in_a_row = 0
             log.info("placed %s", describe(entry))
-
-    def _refused(self, entry: Entry, error: Refused) -> None:
-        self._note("order %s refused: %s", describe(entry), error)
-        self._apply(entry, Event.REFUSED)
-        self.refused_in_a_row += 1
-        no_money = isinstance(error, InsufficientBalance)
-        self._hold_off(entry.side, _HOLD_OFF_BALANCE_NS if no_money else _HOLD_OFF_NS)
-
-    async def _cancel(self, entry: Entry, reason: str) -> None:
-        try:
-            await self._call(calls.cancel(entry.order_no))
-        except OrderGone:
-            await self._look_up(entry)
-        except Fatal as error:
-            self.fatal = error
-        except MmdError as error:
-            # A cancel harms nobody twice: the next plan sends it again.
-            self._note("cancel of %s failed: %s", describe(entry), error)
-            self._apply(entry, Event.CANCEL_FAILED)
+            return
+        self._heed(answer)
+        self._note("order %s: %s", describe(entry), answer)
+        if isinstance(answer, OutcomeUnknown):
+            self._apply(entry, Event.LOST)
+            self._spawn(self._find_out(entry))
+        elif isinstance(answer, Refused):
+            self._apply(entry, Event.REFUSED)
+            self.refused_in_a_row += 1
+            no_money = isinstance(answer, InsufficientBalance)
+            self._hold_off(entry.side, _HOLD_OFF_BALANCE_NS if no_money else _HOLD_OFF_NS)
         else:
+            self._apply(entry, Event.DROPPED)
+            self._hold_off(entry.side, _HOLD_OFF_NS)
+
+    async def _cancel(self, actions: list[Cancel]) -> None:
+        self.requests += 1
+        numbers = [action.entry.order_no for action in actions]
+        answers = await self.client.cancel_batch_orders(numbers)
+        for action, answer in zip(actions, answers, strict=True):
+            await self._cancelled(action, answer)
+
+    async def _cancelled(self, action: Cancel, answer: MmdError | None) -> None:
+        entry = action.entry
+        if answer is None:
             self._apply(entry, Event.CANCELLED)
-            log.info("%s: %s", describe(entry), reason)
+            log.info("%s: %s", describe(entry), action.reason)
+        elif isinstance(answer, OrderGone):
+            await self._look_up(entry)
+        else:
+            # A cancel harms nobody twice: the next plan sends it again.
+            self._heed(answer)
+            self._note("cancel of %s: %s", describe(entry), answer)
+            self._apply(entry, Event.CANCEL_FAILED)
+
+    def _heed(self, error: MmdError) -> None:
+        """What one request's error means for all that follow."""
+        if isinstance(error, RateLimited):
+            self.budget.slow_down(error.retry_after_s, time.monotonic_ns())
+        elif isinstance(error, Fatal):
+            self.fatal = error
 
     async def _look_up(self, entry: Entry) -> None:
         """Asks what became of an order whose number we know."""
