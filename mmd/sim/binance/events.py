@@ -57,7 +57,7 @@ def wrap(stream: str, data: bytes) -> bytes:
 
 def unwrap(payload: bytes) -> bytes:
     """The raw payload inside a combined one, byte for byte."""
-    return payload[payload.index(b'"data":') + 7 : payload.rindex(b"}")].strip()
+    return payload[payload.index(b'"data":') + 7 : -1].strip()
 
 
 def parse_e8(text: str) -> int:

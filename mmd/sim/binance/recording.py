@@ -6,23 +6,19 @@ JSON as it came. A line without `stream` is a REST depth snapshot. Several files
 
 from __future__ import annotations
 
-import gzip
 import heapq
-import io
-import logging
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import orjson
 
 from mmd.sim.binance.events import E8, OPENING, SNAPSHOT, Event, parse_e8, unwrap, wrap
+from mmd.sim.binance.lines import read_lines
 from mmd.sim.binance.shift import Mover, Shift
 from mmd.words.errors import ConfigError
-
-log = logging.getLogger(__name__)
 
 _HEAD_LINES = 5000
 _KEEP_BYTES = 8_000_000
@@ -77,17 +73,12 @@ class RecordingFile:
         return min(self.update_ids, key=lambda symbol: abs(self.update_ids[symbol] - last_id))
 
     def events(self) -> Iterator[Event]:
-        """All messages in the file's order; a gzip file that was cut off ends where it ends.
-
-        Raises ConfigError at a line of another form.
-        """
+        """All messages in the file's order. Raises ConfigError at a line of another form."""
         if self._kept is not None:
             yield from self._kept
             return
         try:
             yield from self._lines()
-        except EOFError:
-            log.warning("%s is cut off: playing what is there", self.path)
         except (OSError, ValueError, KeyError) as error:
             raise ConfigError(
                 f"{self.path}: not a recording of Binance streams: {error}"
@@ -95,15 +86,14 @@ class RecordingFile:
 
     def _lines(self) -> Iterator[Event]:
         names: dict[bytes, str] = {}
-        with _open(self.path) as lines:
-            for line in lines:
-                stamp, _, payload = line.partition(b" ")
-                if payload[:11] == _CANONICAL:
-                    name = payload[11 : payload.index(b'"', 11)]
-                    stream = names.get(name) or names.setdefault(name, name.decode())
-                    yield int(stamp), stream, payload.rstrip()
-                elif line.strip():
-                    yield self._unusual(int(stamp), payload.strip())
+        for line in read_lines(self.path):
+            stamp, _, payload = line.partition(b" ")
+            if payload[:11] == _CANONICAL:
+                name = payload[11 : payload.index(b'"', 11)]
+                stream = names.get(name) or names.setdefault(name, name.decode())
+                yield int(stamp), stream, payload.rstrip()
+            elif line.strip():
+                yield self._unusual(int(stamp), payload.strip())
 
     def _unusual(self, time_ns: int, payload: bytes) -> Event:
         match = _STREAM.match(payload)
@@ -114,14 +104,6 @@ class RecordingFile:
             symbol = self._owner(wrap("", payload)).lower() if self.update_ids else ""
             return time_ns, symbol + SNAPSHOT, wrap(symbol + SNAPSHOT, payload)
         return time_ns, message["stream"], wrap(message["stream"], orjson.dumps(message["data"]))
-
-
-def _open(path: Path) -> BinaryIO:
-    with path.open("rb") as file:
-        zipped = file.read(2) == b"\x1f\x8b"
-    if not zipped:
-        return path.open("rb")
-    return cast(BinaryIO, io.BufferedReader(gzip.open(path, "rb"), buffer_size=1 << 18))
 
 
 @dataclass(slots=True)

@@ -8,8 +8,10 @@ does not fit, the regular expression does it.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import itemgetter
 
 from mmd.sim.binance.events import E8
 
@@ -80,11 +82,11 @@ class Mover:
         return b'"'.join(parts)
 
     def _move_rows(self, parts: list[bytes]) -> None:
-        price = self._price
+        known, move = self._prices, self._price
         bids, asks = parts.index(b"b"), parts.index(b"a")
         # A row's price and the next row's are four quotation marks apart.
-        parts[bids + 2 : asks - 1 : 4] = [price(p) for p in parts[bids + 2 : asks - 1 : 4]]
-        parts[asks + 2 : -1 : 4] = [price(p) for p in parts[asks + 2 : -1 : 4]]
+        for rows in (slice(bids + 2, asks - 1, 4), slice(asks + 2, -1, 4)):
+            parts[rows] = [known.get(price) or move(price) for price in parts[rows]]
 
     def _price(self, text: bytes) -> bytes:
         moved = self._prices.get(text)
@@ -109,24 +111,31 @@ class Mover:
 class _Layout:
     """Where the moving digits stand in a payload that was cut at its quotation marks."""
 
-    keys: tuple[tuple[int, bytes], ...]
+    is_plain: bool
+    """No spaces, and no number at the very end."""
+    keys: tuple[bytes, ...]
+    pick_keys: Callable[[list[bytes]], tuple[bytes, ...]]
     numbers: tuple[tuple[int, int], ...]
     prices: tuple[int, ...]
 
     @classmethod
     def of(cls, parts: list[bytes], steps: dict[bytes, int]) -> _Layout:
-        keys, numbers, prices = [], [], []
+        places, numbers, prices = [0, 1], [], []
+        is_plain = True
         for place, (key, after) in enumerate(pairwise(parts)):
-            if key in steps and after[1:-1].isdigit():
-                keys.append((place, key))
+            if key in steps and after.strip(b" :")[:1].isdigit():
+                places.append(place)
                 numbers.append((place + 1, steps[key]))
+                is_plain &= after[1:-1].isdigit()
             elif key in _PRICE_KEYS and after == b":":
-                keys.append((place, key))
+                places.append(place)
                 prices.append(place + 2)
-        return cls(tuple(keys), tuple(numbers), tuple(prices))
+        keys = tuple(parts[place] for place in places)
+        return cls(is_plain, keys, itemgetter(*places), tuple(numbers), tuple(prices))
 
     def fits(self, parts: list[bytes]) -> bool:
+        """Whether a message is built like the one that the layout was taken from."""
         try:
-            return all([parts[place] == key for place, key in self.keys])  # noqa: C419
+            return self.is_plain and self.pick_keys(parts) == self.keys
         except IndexError:
             return False
