@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from mmd.config.secrets import PAPER_KEY
-from mmd.sim.ace import AceSim, AceSimOptions, Fault, FaultKind, running
+from mmd.sim.ace import AceSim, AceSimOptions, CrowdOptions, Fault, FaultKind, running
 from mmd.venues.ace import calls
 from mmd.venues.ace.aio import AsyncAceClient
 from mmd.venues.ace.client import AceClient
@@ -89,7 +89,8 @@ class Exchange:
 
 def start(stack: ExitStack, **options: Any) -> Exchange:
     """A simulated exchange without other participants; ends with the stack."""
-    return Exchange(stack.enter_context(running(AceSimOptions(pairs=(), **options))))
+    crowd = CrowdOptions(active=False)
+    return Exchange(stack.enter_context(running(AceSimOptions(crowd=crowd, **options))))
 
 
 @pytest.fixture

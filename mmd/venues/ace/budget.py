@@ -85,7 +85,7 @@ class Bucket:
 
     def take(self, priority: Priority, now_ns: int, cost: int, burst: int) -> Bucket | None:
         """The bucket with `cost` taken out; None when that class must not take it now."""
-        reserve = min(burst * _RESERVE_PERCENT[priority] // 100, burst - cost)
+        reserve = min(burst * _RESERVE_PERCENT[priority] // 100, max(0, burst - cost))
         blocked = now_ns < self.blocked_until_ns and priority is not Priority.HARM_CANCEL
         if blocked or self.level - cost < reserve:
             return None
@@ -116,7 +116,8 @@ class Budget:
         self._shared.close()
 
     def try_take(self, priority: Priority, now_ns: int, n: int = 1) -> bool:
-        """Whether `n` requests of that class may be sent now; if so they are counted."""
+        """Whether `n` requests of that class may be sent now; if so they are counted. More than a
+        burst at once are never granted, harm cancels aside."""
         if self._rate is None:
             return True
         cost = n * _TOKEN
