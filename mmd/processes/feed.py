@@ -223,14 +223,14 @@ class Feed:
             self._drop(gulp.error, now_ns)
         self._publish()
 
-    def _take(self, payload: bytearray, now_ns: int) -> bool:
+    def _take(self, payload: bytes, now_ns: int) -> bool:
         """Applies one message; False if it can't be read."""
         try:
             event = decode(payload)
         except Malformed as error:
             self._count_error(error)
             return False
-        if isinstance(event, Trade) and event.symbol == self._symbol:
+        if type(event) is Trade and event.symbol == self._symbol:
             self._event_ms = event.event_ms
             self._state.trade(event, now_ns)
         elif isinstance(event, BookTicker) and event.symbol == self._symbol:

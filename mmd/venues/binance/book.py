@@ -91,23 +91,30 @@ class FeedState:
         """Counts a trade, or a run of trades; False if it was counted before."""
         _, first_id, last_id, price, qty_e8, _, trade_ms = trade
         last = self._last_trade_id
-        if last_id <= last and trade_ms > self._exchange_ms + IDS_RESTARTED_MS:
-            self._new_epoch()
-            last = 0
-        if last and first_id != last + 1:
-            if last_id <= last:
-                return False
-            if first_id <= last:  # one part is counted already, and nothing says how much
-                self._missed_trades += last_id - last
-                self._last_trade_id = last_id
-                return False
-            self._missed_trades += first_id - last - 1
+        if first_id != last + 1 and not self._accepts(first_id, last_id, trade_ms):
+            return False
         self._last_trade_id = last_id
         self._trade_count += last_id - first_id + 1
         self.volume_e8 += qty_e8
         self._last_trade_price = price
         self._exchange_ms = trade_ms
         self._last_data_ns = now_ns
+        return True
+
+    def _accepts(self, first_id: int, last_id: int, trade_ms: int) -> bool:
+        """Judges a trade that is not the next one."""
+        last = self._last_trade_id
+        if last_id <= last and trade_ms > self._exchange_ms + IDS_RESTARTED_MS:
+            self._new_epoch()
+            last = 0
+        if last_id <= last:
+            return False
+        if first_id <= last:  # one part is counted already, and nothing says how much
+            self._missed_trades += last_id - last
+            self._last_trade_id = last_id
+            return False
+        if last:
+            self._missed_trades += first_id - last - 1
         return True
 
     def partial_depth(self, depth: PartialDepth, now_ns: int) -> bool:
@@ -136,6 +143,7 @@ class FeedState:
             self.depth = self.depth._replace(status=BookStatus.DISCONNECTED)
         self._low_seeds = 0
         self._taken += 1
+        self._last_frame_ns = now_ns
         self._set_top(seed.update_id, _best(seed), now_ns)
         return True
 

@@ -7,6 +7,7 @@ others come out in their order. However the bytes were split on their way, the o
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -32,7 +33,9 @@ class Opcode(IntEnum):
     PONG = 10
 
 
-_WHOLE_TEXT = b"\x81\x7e"  # a text message in one frame, its size in the next two bytes
+_WHOLE_TEXT = 0x817E  # a text message in one frame, its size in the next two bytes
+_COMMA = ord(",")
+_head_of = struct.Struct(">HH").unpack_from
 _DATA = (Opcode.TEXT, Opcode.BINARY)
 _CONTROLS = (Opcode.CLOSE, Opcode.PING, Opcode.PONG)
 
@@ -43,13 +46,13 @@ class ProtocolError(Unavailable):
 
 @dataclass(slots=True)
 class Gulp:
-    """What one read brought. Valid until the cutter is given room for the next read."""
+    """What one read brought."""
 
-    buffer: bytearray
-    messages: list[bytearray] = field(default_factory=list)
+    data: bytes
+    messages: list[bytes] = field(default_factory=list)
     """Whole messages in their order, all of which count."""
     tickers: list[int] = field(default_factory=list)
-    """Where in the buffer the messages lie of which the newest counts; their ids only rise."""
+    """Where in `data` the messages lie of which the newest counts; their ids only rise."""
     controls: list[tuple[int, bytes]] = field(default_factory=list)
     """Opcode and payload of control frames."""
     error: Unavailable | None = None
@@ -60,13 +63,13 @@ class Gulp:
         """How many messages there are, skipped ones included."""
         return len(self.messages) + len(self.tickers)
 
-    def newest(self) -> Iterator[bytearray]:
+    def newest(self) -> Iterator[bytes]:
         """The messages of which the newest counts, newest first: the next is for the case that
         the one before can't be decoded."""
         for position in reversed(self.tickers):
             start = position + 4
-            size = int.from_bytes(self.buffer[position + 2 : start], "big")
-            yield self.buffer[start : start + size]
+            size = int.from_bytes(self.data[position + 2 : start], "big")
+            yield self.data[start : start + size]
 
 
 class Cutter:
@@ -91,8 +94,10 @@ class Cutter:
         self._digits = 0
 
     def make_room(self) -> None:
-        """Moves the rest to the front, and grows the buffer for a frame that is too big for it.
-        Ends the life of the last gulp."""
+        """Moves the rest to the front, and grows the buffer for a frame that is too big for it."""
+        if self._begin == self._end:
+            self._begin = self._end = 0
+            return
         rest = self._buffer[self._begin : self._end]
         if len(rest) == len(self._buffer):
             self._buffer = bytearray(min(2 * len(rest), self._limit + 16))
@@ -118,62 +123,61 @@ class Cutter:
 
     def cut(self) -> Gulp:
         """Takes out all messages that have arrived whole."""
-        gulp = Gulp(self._buffer)
+        # Bytes, not the buffer itself: JSON is decoded from bytes in half the time.
+        gulp = Gulp(bytes(self._view[self._begin : self._end]))
         try:
-            self._cut(gulp)
+            self._begin += self._cut(gulp)
         except ProtocolError as error:
             gulp.error = error
         return gulp
 
-    def _cut(self, gulp: Gulp) -> None:
-        buffer, end, position = self._buffer, self._end, self._begin
-        prefix, starts_with = self._prefix, buffer.startswith
+    def _cut(self, gulp: Gulp) -> int:
+        """Sorts whole frames into the gulp; returns where the first incomplete one begins."""
+        data, end, position = gulp.data, len(gulp.data), 0
+        prefix, starts_with = self._prefix, data.startswith
         keep, note = gulp.messages.append, gulp.tickers.append
-        newest = 0
+        newest = b""
         while True:
             digits_from = 4 + len(prefix)
             digits_to = digits_from + self._digits
-            plain = self._fragments is None
+            # Up to here a frame's head and the byte after its id are there to be looked at.
+            last = end - 1 - digits_to if self._fragments is None else -1
             # The hot loop: whole text messages of 126 to 65,535 bytes, one after the other.
-            while plain and starts_with(_WHOLE_TEXT, position):
+            while position <= last:
+                head, size = _head_of(data, position)
                 start = position + 4
-                stop = start + (buffer[position + 2] << 8 | buffer[position + 3])
-                if stop > end:
+                stop = start + size
+                if head != _WHOLE_TEXT or stop > end:
                     break
                 if starts_with(prefix, start):
-                    try:
-                        update_id = int(buffer[position + digits_from : position + digits_to])
-                    except ValueError:
-                        update_id = 0
-                    if update_id > newest:
-                        newest = update_id
-                        note(position)
-                        position = stop
-                        continue
-                    break
-                keep(buffer[start:stop])
+                    update_id = data[position + digits_from : position + digits_to]
+                    # Ids of equal length compare as texts. Any other goes the slow way.
+                    if data[position + digits_to] != _COMMA or not update_id.isdigit():
+                        break
+                    if update_id <= newest:
+                        break
+                    newest = update_id
+                    note(position)
+                else:
+                    keep(data[start:stop])
                 position = stop
-            self._begin = position
-            frame = self._frame(position)
+            frame = self._frame(data, position)
             if frame is None:
-                return
+                return position
             first, start, stop = frame
             if starts_with(prefix, start):
-                self._learn_digits(start + len(prefix), stop)
-            self._take(first, buffer[start:stop], gulp)
+                digits = start + len(prefix)
+                self._digits = max(data.find(b",", digits, stop) - digits, 0)
+            self._take(first, data[start:stop], gulp)
             position = stop
 
-    def _learn_digits(self, start: int, stop: int) -> None:
-        """How many digits the ids have at present."""
-        self._digits = max(self._buffer.find(b",", start, stop) - start, 0)
-
-    def _frame(self, position: int) -> tuple[int, int, int] | None:
+    def _frame(self, data: bytes, position: int) -> tuple[int, int, int] | None:
         """First byte, start and end of the payload of the frame that begins here; None while it
         has not arrived whole."""
-        buffer, arrived = self._buffer, self._end - position
-        if arrived < 2:
+        end = len(data)
+        if end - position < 2:
             return None
-        first, length = buffer[position], buffer[position + 1]
+        first, length = data[position], data[position + 1]
         if first & _RESERVED_BITS:
             raise ProtocolError("a frame has reserved bits set")
         if length & _MASKED:
@@ -181,20 +185,20 @@ class Cutter:
         start = position + 2
         if length >= 126:
             start += 2 if length == 126 else 8
-            if start > self._end:
+            if start > end:
                 return None
-            length = int.from_bytes(buffer[position + 2 : start], "big")
+            length = int.from_bytes(data[position + 2 : start], "big")
             if length > self._limit:
                 raise ProtocolError(f"a frame of {length} bytes is too big")
         stop = start + length
-        return (first, start, stop) if stop <= self._end else None
+        return (first, start, stop) if stop <= end else None
 
-    def _take(self, first: int, payload: bytearray, gulp: Gulp) -> None:
+    def _take(self, first: int, payload: bytes, gulp: Gulp) -> None:
         final, opcode = first & FIN, first & 0x0F
         if opcode in _CONTROLS:
             if not final or len(payload) > _CONTROL_LIMIT:
                 raise ProtocolError("a control frame is fragmented or too long")
-            gulp.controls.append((opcode, bytes(payload)))
+            gulp.controls.append((opcode, payload))
             return
         if opcode == Opcode.CONTINUATION:
             if self._fragments is None:
@@ -202,14 +206,15 @@ class Cutter:
             if len(self._fragments) + len(payload) > self._limit:
                 raise ProtocolError("a message in many frames is too big")
             self._fragments += payload
-            payload = self._fragments
         elif opcode not in _DATA:
             raise ProtocolError(f"a frame has the unknown opcode {opcode}")
         elif self._fragments is not None:
             raise ProtocolError("a new message begins inside another one")
-        self._fragments = None if final else payload
+        else:
+            self._fragments = bytearray(payload)
         if final:
-            gulp.messages.append(payload)
+            gulp.messages.append(bytes(self._fragments))
+            self._fragments = None
 
 
 def client_frame(opcode: int, payload: bytes, mask: bytes) -> bytes:
