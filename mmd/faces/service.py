@@ -25,6 +25,7 @@ from mmd.words.errors import ConfigError, MmdError, Unavailable
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 90.0
 """Longer than supervisord waits for the parent (`stopwaitsecs`)."""
+_PID_PATIENCE_S = 5.0
 _LOOK_EVERY_S = 0.1
 _CONF_NAME = "supervisord.conf"
 
@@ -171,6 +172,12 @@ def _spawn(paths: Paths, conf: Path, environment: Mapping[str, str]) -> None:
     )
     if done.returncode:
         raise ConfigError(f"supervisord does not start: {(done.stderr or done.stdout).strip()}")
+    # It has gone into the background, and tells its number only after that.
+    deadline = time.monotonic() + _PID_PATIENCE_S
+    while supervisord_pid(paths) is None:
+        if time.monotonic() > deadline:
+            raise ConfigError(f"supervisord does not start; see {paths.log / 'supervisord.log'}")
+        time.sleep(_LOOK_EVERY_S / 10)
 
 
 def _wait_until_up(
