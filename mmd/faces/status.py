@@ -198,42 +198,41 @@ def _headline(view: View) -> Text:
 
 
 def _pairs_table(view: View) -> Table:
-    table = _table("Pair", "State", "Reference", "Our bid", "Our ask", "Open", "Age", "Position")
-    for heading in ("P/L", "Restarts"):
+    table = _table("Pair", "State", "Reference", "Bid bps", "Our bid", "Our ask", "Ask bps")
+    for heading in ("Open", "Age", "Position", "P/L", "Rst"):
         table.add_column(heading, justify="right")
     for name, row in view.rows("pairs"):
         quotes = view.quotes.get(name, QuoteState())
-        reference = "–"
-        if quotes.reference_bid:
-            reference = f"{_price(quotes.reference_bid)} / {_price(quotes.reference_ask)}"
         pair = Pair.parse(name)
+        middle = (quotes.reference_bid + quotes.reference_ask) / 2
         table.add_row(
             str(pair),
             _state(row, quotes),
-            reference,
+            _price(middle),
+            _distance(quotes.reference_bid, quotes.best_bid),
             _price(quotes.best_bid),
             _price(quotes.best_ask),
+            _distance(quotes.best_ask, quotes.reference_ask),
             str(quotes.open_orders),
-            f"{quotes.price_age_ms / 1000:.1f} s" if quotes.price_age_ms >= 0 else "–",
-            f"{quotes.position:+.6g} {pair.base}",
-            f"{quotes.pnl:+,.0f} {pair.quote}",
+            _age(quotes.price_age_ms if quotes.price_age_ms >= 0 else None),
+            f"{quotes.position:+.5g}",
+            f"{quotes.pnl:+,.0f}",
             str(row.restarts),
         )
     return table
 
 
 def _books_table(view: View) -> Table:
-    table = _table("Feed", "State", "Bid", "Ask", "Age", "Messages", "Overflows", "Restarts")
+    table = _table("Feed", "State", "Bid", "Ask", "Age", "Messages", "Overflows", "Rst")
     for group in ("feeds", "rates"):
         for name, row in view.rows(group):
             book, health = view.books.get(name, BookState()), _health(view, row.name)
-            age_ms = _age_ms(view, book)
             table.add_row(
                 name.upper() if group == "feeds" else str(Pair.parse(name)),
                 _book_state(row, book),
                 _price(book.bid_price if book.is_valid else 0),
                 _price(book.ask_price if book.is_valid else 0),
-                f"{age_ms / 1000:.1f} s" if age_ms is not None else "–",
+                _age(_age_ms(view, book)),
                 f"{health.messages:,}",
                 str(health.overflows),
                 str(row.restarts),
@@ -242,19 +241,30 @@ def _books_table(view: View) -> Table:
 
 
 def _table(*headings: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for position, heading in enumerate(headings):
         table.add_column(heading, justify="left" if position < 2 else "right", no_wrap=True)
     return table
 
 
+def _distance(far: float, near: float) -> str:
+    """How far a quote of ours lies from its side of the reference, in bps."""
+    return f"{(far - near) / near * 10_000:.1f}" if far and near else "–"
+
+
+def _age(age_ms: int | None) -> str:
+    return f"{age_ms / 1000:.1f}s" if age_ms is not None else "–"
+
+
 def _state(row: Row, quotes: QuoteState) -> Text:
-    if row.state not in _GOOD:
+    if row.state not in _GOOD and not (row.state == "starting" and quotes.best_bid):
         return Text(row.state, style="bold red" if row.state in _BAD else "yellow")
     if quotes.paused:
         return Text("paused", style="yellow")
     if quotes.best_bid and quotes.best_ask:
         return Text("quoting", style="green")
+    if quotes.best_bid or quotes.best_ask:
+        return Text("one side", style="yellow")
     return Text("not quoting", style="yellow")
 
 
@@ -283,7 +293,11 @@ def _troubles(view: View) -> Text | None:
 
 
 def _price(price: float) -> str:
-    return f"{price:,.8f}".rstrip("0").rstrip(".") if price else "–"
+    """Six significant digits at least, and no more places than a trader reads."""
+    if not price:
+        return "–"
+    places = 2 if price >= 1000 else 4 if price >= 1 else 8
+    return f"{price:,.{places}f}".rstrip("0").rstrip(".")
 
 
 def _duration(seconds: float) -> str:

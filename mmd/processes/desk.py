@@ -22,6 +22,7 @@ from mmd.decide.reconcile import Differences, reconcile, settle
 from mmd.venues.ace import calls, listing
 from mmd.venues.ace.aio import AsyncAceClient
 from mmd.venues.ace.budget import Budget, Priority
+from mmd.venues.ace.calls import plain
 from mmd.venues.ace.protocol import Call
 from mmd.words.errors import (
     Fatal,
@@ -33,7 +34,7 @@ from mmd.words.errors import (
     Refused,
 )
 from mmd.words.ids import ClientIds, Owner, owner_of
-from mmd.words.market import MarketRules, NewOrder, Order, Side
+from mmd.words.market import MarketRules, NewOrder, Order, OwnTrade, Side
 
 log = logging.getLogger("mmaker")
 
@@ -305,6 +306,15 @@ def describe(entry: Entry) -> str:
     order = entry.order
     number = entry.order_no or order.client_id
     return (
-        f"{order.side.name.lower()} {order.amount} @ {order.price} "
+        f"{order.side.name.lower()} {plain(order.amount)} @ {plain(order.price)} "
         f"(level {entry.level}, {entry.state.value}, {number})"
+    )
+
+
+def describe_trade(trade: OwnTrade) -> str:
+    """A fill as the log shows it."""
+    role = "maker" if trade.is_maker else "taker"
+    return (
+        f"{trade.side.name.lower()} {plain(trade.amount)} @ {plain(trade.price)} as {role}, "
+        f"fee {plain(trade.fee)} (trade {trade.trade_no} of order {trade.order_no})"
     )

@@ -28,7 +28,7 @@ from mmd.decide.quoter import Quoter
 from mmd.decide.reference import AgeLimits, book_fault
 from mmd.processes.attended import AttendedClient, Leave
 from mmd.processes.context import ChildContext
-from mmd.processes.desk import Desk
+from mmd.processes.desk import Desk, describe_trade
 from mmd.processes.sweep import SweepPlan, Whose, sweep
 from mmd.records.reader import AccountReader
 from mmd.venues.ace import calls
@@ -192,12 +192,12 @@ class Worker:
             self.context.parent.pidfd: self.turn,
         }
         self.loop.set_exception_handler(self.fail)
+        self.catch_up()
         try:
             if await self.adopt():
                 self.context.heart.ready()
                 for fd, waker in wakers.items():
                     self.loop.add_reader(fd, waker)
-                self.hear_account()
                 self.tick()
                 log.info("leaving: %s", await self.done)
         finally:
@@ -205,6 +205,13 @@ class Worker:
                 self.loop.remove_reader(fd)
             await self.leave()
             self.books_kept.close()
+
+    def catch_up(self) -> None:
+        """Adds up the fills of earlier runs; they are old news to the log."""
+        try:
+            self.books_kept.read()
+        except Unavailable as error:
+            self.context.heart.count_error(str(error))
 
     async def adopt(self) -> bool:
         """Takes over what an earlier run left on the venue; the first plan keeps or cancels it.
@@ -331,7 +338,7 @@ class Worker:
         for client_id, filled in news.filled.items():
             self.ledger.book_fill(client_id, filled, now_ns)
         for trade in news.trades:
-            log.info("filled %s", trade)
+            log.info("filled %s", describe_trade(trade))
         if news.listed is not None:
             self.desk.take_list(
                 news.listed, news.asked_ns, _LIST_GRACE_NS, self.quoter.expiry_ns(now_ns)
