@@ -139,11 +139,11 @@ class Control:
         markets = {}
         for pair, book in engine.books.items():
             bid, ask = book.bids.best(), book.asks.best()
-            fair = self._exchange.fair(pair, now)
-            if bid is None and ask is None and fair is None:
+            lively = pair in self._exchange.crowd.pairs
+            if bid is None and ask is None and not lively:
                 continue
             markets[str(pair)] = {
-                "fair": _text(fair),
+                "fair": _text(self._exchange.fair(pair, now) if lively else None),
                 "bid": _text(bid.price if bid else None),
                 "ask": _text(ask.price if ask else None),
                 "last": _text(self._exchange.tape.last_price(pair)),
@@ -161,6 +161,7 @@ class Control:
         }
         return {
             "time_ms": now,
+            "last_request_ms": self._exchange.referee.memory.pace.last_ms or None,
             "entries": self._exchange.entries,
             "crowd": self._exchange.crowd.active,
             "faults": self._exchange.faults.rows(),

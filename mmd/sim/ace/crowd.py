@@ -7,7 +7,7 @@ balances don't bind.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from random import Random
@@ -68,7 +68,7 @@ class Crowd:
         self,
         engine: Engine,
         fair: Fair,
-        pairs: tuple[Pair, ...],
+        pairs: Iterable[Pair],
         random: Random,
         options: CrowdOptions,
     ) -> None:
@@ -77,11 +77,29 @@ class Crowd:
         self._fair = fair
         self._random = random
         self._options = options
-        self._markets = [self._market(engine.markets[pair]) for pair in pairs]
+        self._markets: dict[Pair, _Market] = {}
+        for pair in pairs:
+            self.join(pair)
+
+    @property
+    def pairs(self) -> Collection[Pair]:
+        """The markets they take part in."""
+        return self._markets.keys()
+
+    def join(self, pair: Pair) -> None:
+        """Makes a market lively from now on."""
+        rules = self._engine.markets.get(pair)
+        if rules is None or pair in self._markets:
+            return
+        options = self._options
+        spread_bps, step_bps = options.spread_bps, options.step_bps
+        if pair == Pair("USDT", "TWD"):
+            spread_bps, step_bps = options.rate_spread_bps, options.rate_step_bps
+        self._markets[pair] = _Market(rules, spread_bps, step_bps)
 
     def step(self, now_ms: int) -> None:
         """Lets everyone act who is due. An inactive crowd takes its quotes back."""
-        for market in self._markets:
+        for market in self._markets.values():
             fair = self._fair(market.rules.pair, now_ms) if self.active else None
             if fair is None:
                 self._withdraw(market, now_ms)
@@ -96,20 +114,15 @@ class Crowd:
                 if not first:
                     self._take(market, fair, now_ms)
 
-    def hit(self, pairs: Container[Pair], now_ms: int) -> None:
+    def hit(self, pairs: Iterable[Pair], now_ms: int) -> None:
         """Takes every quote in the given markets that is off the fair price."""
-        for market in self._markets:
-            if not self.active or market.rules.pair not in pairs:
+        for pair in pairs:
+            market = self._markets.get(pair)
+            if not self.active or market is None:
                 continue
-            fair = self._fair(market.rules.pair, now_ms)
+            fair = self._fair(pair, now_ms)
             if fair is not None:
                 self._hit(market, fair, now_ms)
-
-    def _market(self, rules: MarketRules) -> _Market:
-        options = self._options
-        if rules.pair == Pair("USDT", "TWD"):
-            return _Market(rules, options.rate_spread_bps, options.rate_step_bps)
-        return _Market(rules, options.spread_bps, options.step_bps)
 
     def _wait_ms(self, per_s: float) -> float:
         """Time to the next of events that come at random, `per_s` a second on average."""

@@ -16,6 +16,7 @@ from mmd.sim.ace.crowd import Crowd, CrowdOptions, Fair
 from mmd.sim.ace.engine import STRANGER, Engine
 from mmd.sim.ace.entries import Cause, Entry
 from mmd.sim.ace.faults import Decision, FaultPlan
+from mmd.sim.ace.form import asked_pair
 from mmd.sim.ace.ledger import Account
 from mmd.sim.ace.orders import Event, Opened, OrderRequest, SimOrder
 from mmd.sim.ace.referee import Referee
@@ -52,7 +53,7 @@ class Exchange:
         self.venue = Venue(self.engine, self.tape, secrets, rules)
         self.faults = FaultPlan(Random(f"{seed} faults"))
         options = crowd_options or CrowdOptions()
-        self.crowd = Crowd(self.engine, fair, tuple(pairs), Random(f"{seed} crowd"), options)
+        self.crowd = Crowd(self.engine, fair, pairs, Random(f"{seed} crowd"), options)
         self.referee = Referee()
         self.fair = fair
         self._accounts = accounts
@@ -100,9 +101,12 @@ class Exchange:
 
     def handle(self, call: Call, decision: Decision, now_ms: int) -> Answer | None:
         """Carries a request out, unless the fault forbids it; None when it was not."""
+        asked_for = asked_pair(call.parameters)
+        if asked_for is not None:
+            self.crowd.join(asked_for)
         answer = self.venue.answer(call, self.venue_ms(now_ms)) if decision.executed else None
         events = self._commit("api", now_ms, call, answer, decision.name)
-        fresh = {event.pair for event in events if isinstance(event, Opened)}
+        fresh = dict.fromkeys(event.pair for event in events if isinstance(event, Opened))
         if fresh:
             self.crowd.hit(fresh, now_ms)
             self._commit("crowd", now_ms)

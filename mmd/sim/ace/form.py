@@ -122,3 +122,13 @@ def item_form(item: object) -> Form:
     if not isinstance(item, dict):
         raise Rejected(Status.MALFORMED, "each item is an object")
     return Form({str(name): str(value) for name, value in item.items() if value is not None})
+
+
+def asked_pair(parameters: Mapping[str, str]) -> Pair | None:
+    """The market that a call is about, if it names one that can be read."""
+    if "baseCurrencyId" not in parameters:
+        return None
+    try:
+        return Form(parameters).pair()
+    except Rejected:
+        return None

@@ -72,7 +72,7 @@ class AceSimOptions:
     accounts: Mapping[str, AccountOptions] = field(default_factory=paper_accounts)
     """API key → account. Balances count only when an account is seen for the first time."""
     pairs: tuple[Pair, ...] = DEFAULT_PAIRS
-    """Markets with other participants; all others are there, but empty."""
+    """Markets with other participants from the start; they join any other that a client names."""
     crowd: CrowdOptions = field(default_factory=CrowdOptions)
     batch: bool = False
     tls: bool = False
