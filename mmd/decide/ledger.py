@@ -38,6 +38,11 @@ class State(Enum):
         return self in (State.OPEN, State.PARTLY_FILLED)
 
 
+ADOPTED_LEVEL = -1
+"""The level of an order that an earlier run left: any quote may claim it."""
+SELF_TRADE_LEVEL = -2
+"""The level of an order that is to meet another of ours: the ladder leaves it alone."""
+
 _FINAL = frozenset({State.FILLED, State.CANCELLED, State.REFUSED})
 
 
@@ -124,7 +129,7 @@ class Entry:
 
     order: NewOrder
     level: int
-    """Its place in the ladder, 0 at the touch; -1 for an adopted order."""
+    """Its place in the ladder, 0 at the touch; or ADOPTED_LEVEL, or SELF_TRADE_LEVEL."""
     state: State
     changed_ns: int
     """When the state last changed or was confirmed."""
@@ -183,7 +188,9 @@ class Ledger:
         key = order.client_id or order.order_no
         wanted = NewOrder(key, order.side, order.price, order.amount)
         state = State.PARTLY_FILLED if order.filled else State.OPEN
-        entry = Entry(wanted, -1, state, now_ns, expires_ns, order.order_no, order.filled)
+        entry = Entry(
+            wanted, ADOPTED_LEVEL, state, now_ns, expires_ns, order.order_no, order.filled
+        )
         self.entries[key] = entry
         return entry
 

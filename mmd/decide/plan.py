@@ -13,7 +13,7 @@ from decimal import Decimal
 from enum import IntEnum
 
 from mmd.decide.ladder import WantedQuote
-from mmd.decide.ledger import Entry, Ledger, State
+from mmd.decide.ledger import SELF_TRADE_LEVEL, Entry, Ledger, State
 from mmd.decide.reference import BPS
 from mmd.words.market import Side
 
@@ -106,7 +106,7 @@ def _plan_side(
     now_ns: int,
     renew: Callable[[WantedQuote], WantedQuote],
 ) -> list[Action]:
-    live = list(ledger.live(side))
+    live = [entry for entry in ledger.live(side) if entry.level != SELF_TRADE_LEVEL]
     unmatched = [entry for entry in live if entry.state is not State.CANCELLING]
     missing = []
     for quote in quotes:

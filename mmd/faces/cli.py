@@ -129,11 +129,12 @@ def status(as_json: bool, watch: bool) -> None:
     if not watch:
         print_status(look(paths), console)
         return
-    with Live(render(look(paths)), console=console, screen=console.is_terminal) as live:
+    first = render(look(paths), console.width)
+    with Live(first, console=console, screen=console.is_terminal) as live:
         try:
             while True:
                 time.sleep(0.5)
-                live.update(render(look(paths)), refresh=True)
+                live.update(render(look(paths), console.width), refresh=True)
         except KeyboardInterrupt:
             return
 

@@ -32,6 +32,7 @@ from mmd.supervision.status_block import Block, Row
 from mmd.words.errors import Unavailable
 from mmd.words.market import Pair
 
+_WIDE_COLUMNS = 110
 _GOOD = frozenset({"ready", "running"})
 _BAD = frozenset({"parked", "stalled"})
 
@@ -170,11 +171,15 @@ def _age_ms(view: View, book: BookState) -> int | None:
     return max(0, book.age_ns(view.now_ns)) // 1_000_000 if book.is_valid else None
 
 
-def render(view: View) -> RenderableType:
-    """The status as a person reads it."""
+def render(view: View, width: int) -> RenderableType:
+    """The status as a person reads it, on a terminal of so many columns."""
     if view.block is None:
         return Text("mmd is not running, and has not run here before. Start it with: mmd start")
-    parts: list[RenderableType] = [_headline(view), _pairs_table(view), _books_table(view)]
+    parts: list[RenderableType] = [
+        _headline(view),
+        _pairs_table(view, width >= _WIDE_COLUMNS),
+        _books_table(view),
+    ]
     troubles = _troubles(view)
     if troubles:
         parts.append(troubles)
@@ -182,7 +187,7 @@ def render(view: View) -> RenderableType:
 
 
 def print_status(view: View, console: Console) -> None:
-    console.print(render(view))
+    console.print(render(view, console.width))
 
 
 def _headline(view: View) -> Text:
@@ -197,28 +202,29 @@ def _headline(view: View) -> Text:
     return Text(f"mmd {state}, pid {block.parent_pid}, up {up}", style="bold")
 
 
-def _pairs_table(view: View) -> Table:
-    table = _table("Pair", "State", "Reference", "Bid bps", "Our bid", "Our ask", "Ask bps")
-    for heading in ("Open", "Age", "Position", "P/L", "Rst"):
+def _pairs_table(view: View, wide: bool) -> Table:
+    table = _table("Pair", "State", "Reference", "Our bid", "Our ask", "Open", "Age", "Rst")
+    for heading in ("Bid bps", "Ask bps", "Position", "P/L") if wide else ():
         table.add_column(heading, justify="right")
     for name, row in view.rows("pairs"):
         quotes = view.quotes.get(name, QuoteState())
-        pair = Pair.parse(name)
-        middle = (quotes.reference_bid + quotes.reference_ask) / 2
-        table.add_row(
-            str(pair),
+        cells = [
             _state(row, quotes),
-            _price(middle),
-            _distance(quotes.reference_bid, quotes.best_bid),
+            _price((quotes.reference_bid + quotes.reference_ask) / 2),
             _price(quotes.best_bid),
             _price(quotes.best_ask),
-            _distance(quotes.best_ask, quotes.reference_ask),
             str(quotes.open_orders),
             _age(quotes.price_age_ms if quotes.price_age_ms >= 0 else None),
-            f"{quotes.position:+.5g}",
-            f"{quotes.pnl:+,.0f}",
             str(row.restarts),
-        )
+        ]
+        if wide:
+            cells += [
+                _distance(quotes.reference_bid, quotes.best_bid),
+                _distance(quotes.best_ask, quotes.reference_ask),
+                f"{quotes.position:+.5g}",
+                f"{quotes.pnl:+,.0f}",
+            ]
+        table.add_row(str(Pair.parse(name)), *cells)
     return table
 
 

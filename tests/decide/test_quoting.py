@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mmd.cells.layouts import BookState, BookStatus
 from mmd.config.model import QuoteSettings
 from mmd.decide.ladder import WantedQuote, draw_all, wanted_ladder
-from mmd.decide.ledger import Event, Ledger, State
+from mmd.decide.ledger import SELF_TRADE_LEVEL, Event, Ledger, State
 from mmd.decide.plan import Action, Cancel, Keep, Place, Urgency, cancel_all, plan
 from mmd.decide.quoter import Quoter
 from mmd.decide.reference import (
@@ -208,6 +208,17 @@ def test_a_level_whose_order_has_no_outcome_yet_is_not_placed_twice(state: State
     resting(ledger, "a", Side.BUY, "900", state, level=0)
     wanted = [quote(Side.BUY, 0, "1000"), quote(Side.BUY, 1, "990")]
     assert summary(plan(wanted, ledger, KEEP, 10, 1)) == [("place", "990", Urgency.FAR)]
+
+
+def test_orders_of_a_self_trade_are_left_alone_but_never_met() -> None:
+    ledger = Ledger()
+    resting(ledger, "self", Side.SELL, "1000", level=SELF_TRADE_LEVEL)
+    wanted = [quote(Side.BUY, 0, "1000"), quote(Side.BUY, 1, "990"), quote(Side.SELL, 0, "1010")]
+    actions = plan(wanted, ledger, KEEP, 10, 1)
+    assert summary(actions) == [
+        ("place", "1010", Urgency.TOUCH),
+        ("place", "990", Urgency.FAR),
+    ]
 
 
 def test_the_live_orders_of_a_side_are_bounded() -> None:
