@@ -40,6 +40,9 @@ class AttendedClient:
         self._client = AceClient(endpoint)
         self._limit_s = 2 * endpoint.timeout_s + 1
         """A connection and a first piece of the reply may take the timeout each."""
+        self._ends = select.poll()
+        for fd in (context.stop.fd, context.parent.pidfd):
+            self._ends.register(fd, select.POLLIN)
 
     def close(self) -> None:
         self._client.close()
@@ -77,17 +80,20 @@ class AttendedClient:
             left_s = until_s - time.monotonic()
             if left_s <= 0:
                 return
-            wait_s = min(left_s, _TICK_S)
             if self._stays:
-                time.sleep(wait_s)
+                time.sleep(min(left_s, _TICK_S))
             else:
-                select.select([self._context.stop.fd, self._context.parent.pidfd], [], [], wait_s)
+                self._ends.poll(min(left_s, _TICK_S) * 1000)
 
     def attend(self) -> None:
         """Beats the heart; raises Leave when it is time to go."""
         self._context.heart.beat()
-        if not self._stays and _must_leave(self._context):
+        if not self._stays and self._must_leave():
             raise Leave
+
+    def _must_leave(self) -> bool:
+        parent = self._context.parent
+        return bool(self._ends.poll(0)) or not parent.is_alive(time.monotonic_ns())
 
 
 def _ask(client: AceClient, call: Call[T], answers: list[T | MmdError]) -> None:
@@ -95,10 +101,3 @@ def _ask(client: AceClient, call: Call[T], answers: list[T | MmdError]) -> None:
         answers.append(client.call(call))
     except MmdError as error:
         answers.append(error)
-
-
-def _must_leave(context: ChildContext) -> bool:
-    if context.stop.requested or not context.parent.is_alive(time.monotonic_ns()):
-        return True
-    dead, _, _ = select.select([context.parent.pidfd], [], [], 0)
-    return bool(dead)

@@ -262,6 +262,18 @@ def test_a_venue_with_another_clock_is_understood(
     assert exchange.executed(ORDER_PATH) == 1
 
 
+def test_a_request_that_came_too_late_is_no_fault_of_the_key(connect: Connect) -> None:
+    """A frozen process or a slow network; the order is not repeated, since it is stale too."""
+    with ExitStack() as stack:
+        exchange = start(stack, window_ms=300)
+        client = connect(replace(exchange.endpoint, timeout_s=5))
+        rules = next(r for r in client.call(calls.markets()) if r.pair == BTC_TWD)
+        exchange.fault(FaultKind.DELAY, path=ORDER_PATH, delay_ms=1100, count=1)
+        with pytest.raises(Unavailable):
+            client.call(calls.new_order(rules, bid("one")))
+        assert names(client) == []
+
+
 @pytest.fixture
 def secure() -> Iterator[Exchange]:
     """An exchange behind TLS. Tests name it before `connect`, so that clients close first."""

@@ -14,8 +14,7 @@ from typing import Any, Self, TypeVar
 import aiohttp
 
 from mmd.venues.ace import batch
-from mmd.venues.ace.client import RESIGN_MS
-from mmd.venues.ace.clock import local_clock
+from mmd.venues.ace.clock import Attempt, local_clock
 from mmd.venues.ace.endpoint import AceEndpoint
 from mmd.venues.ace.protocol import TIME_HEADER, Call, build, finish, no_clear_answer
 from mmd.venues.ace.script import Script, play_async
@@ -40,7 +39,10 @@ class AsyncAceClient:
         wait_s = endpoint.timeout_s
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                limit=0, ssl=endpoint.ssl_context(), keepalive_timeout=_IDLE_S
+                limit=0,
+                ssl=endpoint.ssl_context() or True,
+                keepalive_timeout=_IDLE_S,
+                resolver=aiohttp.ThreadedResolver(),  # not whichever happens to be installed
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=2 * wait_s, sock_connect=wait_s, sock_read=wait_s),
@@ -64,12 +66,11 @@ class AsyncAceClient:
 
     async def call(self, call: Call[T]) -> T:
         """Asks the venue; raises as `AceClient.call` does. Cancelling it loses the answer."""
-        offset_ms = self.clock.offset_ms
+        attempt = Attempt(self.clock, time.monotonic_ns())
         try:
             return await self._send(call)
-        except KeyRejected:
-            if abs(self.clock.offset_ms - offset_ms) < RESIGN_MS:
-                raise
+        except KeyRejected as error:
+            attempt.require_wrong_clock(error, time.monotonic_ns())
         return await self._send(call)
 
     async def run(

@@ -1,7 +1,8 @@
 """The client for synchronous processes, over requests. One thread at a time may use it.
 
 It never sends a request twice of its own accord, but for one case: a request that the venue
-refused for its time stamp, when the refusal itself showed that our idea of its clock was wrong.
+refused at once for its time stamp, when the refusal itself showed that our idea of its clock was
+wrong.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from urllib3 import exceptions as urllib3
 from urllib3.util.retry import Retry
 
 from mmd.venues.ace import batch
-from mmd.venues.ace.clock import local_clock
+from mmd.venues.ace.clock import Attempt, local_clock
 from mmd.venues.ace.endpoint import AceEndpoint
 from mmd.venues.ace.protocol import TIME_HEADER, Call, build, finish, no_clear_answer
 from mmd.venues.ace.script import Script, play
@@ -26,9 +27,6 @@ from mmd.words.errors import KeyRejected, MmdError, Unavailable
 from mmd.words.market import MarketRules, NewOrder
 
 T = TypeVar("T")
-
-RESIGN_MS = 500.0
-"""A key refused while our clock was off by more than this is tried once more."""
 
 
 class AceClient:
@@ -56,12 +54,11 @@ class AceClient:
     def call(self, call: Call[T]) -> T:
         """Asks the venue. Raises what `finish` raises; Unavailable when nothing was sent; and
         when the answer is lost, OutcomeUnknown or, where nothing is executed, Unavailable."""
-        offset_ms = self.clock.offset_ms
+        attempt = Attempt(self.clock, time.monotonic_ns())
         try:
             return self._send(call)
-        except KeyRejected:
-            if abs(self.clock.offset_ms - offset_ms) < RESIGN_MS:
-                raise
+        except KeyRejected as error:
+            attempt.require_wrong_clock(error, time.monotonic_ns())
         return self._send(call)
 
     def run(self, script: Script[T], sleep: Callable[[float], None] = time.sleep) -> T:
@@ -112,7 +109,7 @@ def _session(endpoint: AceEndpoint) -> requests.Session:
 class _Adapter(HTTPAdapter):
     """Trusts what the endpoint says, and never sends again."""
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+    def __init__(self, context: ssl.SSLContext | None) -> None:
         self._context = context
         super().__init__(max_retries=Retry(0, read=False))
 

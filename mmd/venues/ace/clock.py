@@ -9,9 +9,14 @@ import time
 from collections import deque
 from dataclasses import dataclass
 
+from mmd.words.errors import KeyRejected, Unavailable
+
 _KEPT = 32
 _SLACK_MS = 20.0
 _YEAR_2001_MS = 1_000_000_000_000
+_WRONG_MS = 500.0
+"""Venues allow a stamp to be off by seconds; less than this is no reason for a refusal."""
+_STALE_NS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,27 @@ class VenueClock:
             self._samples.clear()  # the venue set its clock
         self._samples.append(sample)
         self._offset_ms = min(self._samples, key=lambda s: s.rtt_ms).offset_ms
+
+
+class Attempt:
+    """Tells whether a request was refused for its time stamp rather than for its key."""
+
+    def __init__(self, clock: VenueClock, asked_ns: int) -> None:
+        self._clock = clock
+        self._asked_ns = asked_ns
+        self._offset_ms = clock.offset_ms
+
+    def require_wrong_clock(self, error: KeyRejected, now_ns: int) -> None:
+        """Returns when the refusal showed that our idea of the venue's clock was wrong: signed
+        anew, the request may be sent once more, since a refused one was not executed.
+
+        Raises Unavailable for a request that was long under way, or whose process was frozen: its
+        stamp was stale, and so may be what it asks for. Raises the refusal itself otherwise.
+        """
+        if now_ns - self._asked_ns > _STALE_NS:
+            raise Unavailable(f"refused after a delay, perhaps as too old: {error}") from error
+        if abs(self._clock.offset_ms - self._offset_ms) < _WRONG_MS:
+            raise error
 
 
 def local_clock() -> VenueClock:

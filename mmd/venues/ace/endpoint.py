@@ -30,7 +30,10 @@ class AceEndpoint:
     ca_file: Path | None = None
     """Certificates to trust instead of the system's, for simulators and tests."""
 
-    def ssl_context(self) -> ssl.SSLContext:
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """What to trust; None without TLS, since reading the system's certificates takes time."""
+        if not self.base_url.startswith("https:"):
+            return None
         return ssl.create_default_context(cafile=self.ca_file)
 
     def proxy(self) -> str | None:
