@@ -208,7 +208,7 @@ def _pairs_table(view: View, wide: bool) -> Table:
         table.add_column(heading, justify="right")
     for name, row in view.rows("pairs"):
         quotes = view.quotes.get(name, QuoteState())
-        cells = [
+        cells: list[RenderableType] = [
             _state(row, quotes),
             _price((quotes.reference_bid + quotes.reference_ask) / 2),
             _price(quotes.best_bid),
