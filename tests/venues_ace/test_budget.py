@@ -221,6 +221,23 @@ def test_a_throttled_caller_waits_for_leave_but_not_with_a_cancel(tmp_path: Path
         assert len(venue.asked) == 1
 
 
+def test_who_waited_long_is_not_starved_by_busy_pairs(tmp_path: Path) -> None:
+    """The pairs leave nothing above what only touch orders may take."""
+    now = [SECOND]
+    with Budget(spec(tmp_path), "key") as budget:
+        take_all(budget, Priority.FAR, now[0])
+
+        def sleep(seconds: float) -> None:
+            now[0] += int(seconds * SECOND)
+            take_all(budget, Priority.FAR, now[0])
+
+        venue = _Venue()
+        throttled = Throttled(venue, budget, Priority.POLL, sleep, lambda: now[0])  # type: ignore[arg-type]
+        throttled.call(balances())
+    assert len(venue.asked) == 1
+    assert SECOND < now[0] - SECOND < 2 * SECOND
+
+
 def test_a_throttled_caller_tells_the_others_to_slow_down(tmp_path: Path) -> None:
     with Budget(spec(tmp_path), "key") as budget:
         venue = _Venue(RateLimited("slow", 30))

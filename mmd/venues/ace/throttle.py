@@ -13,7 +13,7 @@ from mmd.words.errors import RateLimited
 T = TypeVar("T")
 
 _NAP_S = 0.02
-_PATIENCE_S = 1.0
+_PATIENCE_NS = 1_000_000_000
 _CANCELS = (Kind.CANCEL, Kind.CANCELS)
 
 
@@ -26,11 +26,13 @@ class Throttled:
         budget: Budget,
         priority: Priority,
         sleep: Callable[[float], None] = time.sleep,
+        now_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._caller = caller
         self._budget = budget
         self._priority = priority
         self._sleep = sleep
+        self._now_ns = now_ns
 
     def call(self, call: Call[T]) -> T:
         """Waits for leave, then calls. Tells the budget when the venue asks to slow down."""
@@ -38,13 +40,13 @@ class Throttled:
         try:
             return self._caller.call(call)
         except RateLimited as error:
-            self._budget.slow_down(error.retry_after_s, time.monotonic_ns())
+            self._budget.slow_down(error.retry_after_s, self._now_ns())
             raise
 
     def _wait(self, priority: Priority) -> None:
         """Who waited long goes among the touch orders, lest busy pairs starve him."""
-        since_s = time.monotonic()
-        while not self._budget.try_take(priority, time.monotonic_ns()):
-            if time.monotonic() - since_s > _PATIENCE_S:
+        since_ns = self._now_ns()
+        while not self._budget.try_take(priority, self._now_ns()):
+            if self._now_ns() - since_ns > _PATIENCE_NS:
                 priority = min(priority, Priority.TOUCH)
             self._sleep(_NAP_S)
