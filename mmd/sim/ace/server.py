@@ -6,6 +6,7 @@ import asyncio
 import socket
 import struct
 import time
+from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
@@ -33,10 +34,27 @@ class Server:
     def __init__(self, exchange: Exchange, control: Control) -> None:
         self._exchange = exchange
         self._control = control
+        self._handling: set[asyncio.Task[Any]] = set()
+
+    async def close(self) -> None:
+        """Drops the requests that are held up. aiohttp forgets those whose client has left."""
+        held_up = list(self._handling)
+        for task in held_up:
+            task.cancel()
+        await asyncio.gather(*held_up, return_exceptions=True)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.path.startswith("/sim/"):
             return await self._control.handle(request)
+        task = asyncio.current_task()
+        assert task is not None
+        self._handling.add(task)
+        try:
+            return await self._handle(request)
+        finally:
+            self._handling.discard(task)
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         call = await _read(request)
         decision = self._exchange.faults.decide(call.path, call.api_key)
         if decision.delay_before_s:

@@ -101,6 +101,8 @@ class AceSim:
         self.options = options
         self.port = 0
         self.certificate = LoopbackCertificate() if options.tls else None
+        self.ca_file: Path | None = None
+        """With TLS: the certificate of the authority that clients must trust, in a file."""
         self._fair = fair or PairPaths(options.seed).at
         self._exchange: Exchange | None = None
         self._cleanup = contextlib.AsyncExitStack()
@@ -187,7 +189,12 @@ class AceSim:
         runner = web.ServerRunner(web.Server(server.handle, access_log=None), shutdown_timeout=0.2)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        context = self.certificate.server_context() if self.certificate else None
+        stack.push_async_callback(server.close)
+        context = None
+        if self.certificate is not None:
+            context = self.certificate.server_context()
+            self.ca_file = folder / "ca.pem"
+            self.ca_file.write_bytes(self.certificate.authority_pem)
         site = web.TCPSite(
             runner, options.host, options.port, ssl_context=context, reuse_address=True
         )
@@ -208,6 +215,7 @@ class AceSim:
             exchange.step(wall_ms())
             ticks += 1
             if ticks % _SYNC_EVERY_TICKS == 0:
+                record.retry()
                 await asyncio.to_thread(record.sync)
                 if record.is_full:
                     _turn_page(exchange, record)
@@ -227,8 +235,8 @@ async def serve(options: AceSimOptions) -> None:
     sim = AceSim(options)
     async with sim:
         print(f"ACE simulation: {sim.base_url} (control: {sim.root_url}/sim/state)", flush=True)
-        if sim.certificate is not None:
-            print(sim.certificate.authority_pem.decode(), flush=True)
+        if sim.ca_file is not None:
+            print(f"trust this authority: {sim.ca_file}", flush=True)
         waits = [asyncio.create_task(asked.wait()), asyncio.create_task(sim.run())]
         _, pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         for task in pending:

@@ -141,13 +141,19 @@ class Venue:
                 return _wrong_method()
             if not call.is_form:
                 raise Rejected(Status.MALFORMED, "the body must be form-urlencoded")
-            if self._limit and call.api_key and not self._limit.allows(call.api_key, now_ms):
+            if self._is_over_limit(call.api_key, now_ms):
                 return Answer(rows.envelope(None, 429, "too many requests"), 429)
             account = check_signed(call.parameters, self.secrets, now_ms, self.rules.window_ms)
             return Answer(rows.envelope(handler(account, form, now_ms)), account=account)
         except Rejected as refusal:
             body = rows.envelope(None, refusal.status, refusal.message)
             return Answer(body, account=account)
+
+    def _is_over_limit(self, key: str | None, now_ms: int) -> bool:
+        """Counts a request against its key's rate, if there is a limit and we know the key."""
+        if self._limit is None or key is None or key not in self.secrets:
+            return False
+        return not self._limit.allows(key, now_ms)
 
     def _prices(self, _form: Form, now_ms: int) -> Any:
         found = {}
