@@ -183,6 +183,13 @@ def test_only_ids_times_and_prices_move(
             assert data[key] == value
 
 
+def test_messages_of_one_stream_may_be_spaced_differently() -> None:
+    mover = Mover("bookTicker", Shift(update_ids=10))
+    for separators in ((",", ":"), (", ", ": "), (",", ":")):
+        text = json.dumps(ticker(5, "9.0", "10.0"), separators=separators).encode()
+        assert json.loads(mover(text))["data"]["u"] == 15
+
+
 @pytest.mark.recordings
 def test_real_recordings_repeat_without_a_break(recordings: Path) -> None:
     path = recordings / "ethusdt_20240808.gz"

@@ -26,7 +26,7 @@ class Market:
         self._symbols: dict[str, SymbolMarket] = {}
         self._handlers: dict[str, Handler] = {}
         self._aggregating: list[SymbolMarket] = []
-        self._derived: set[str] = set()
+        self._listened: set[str] = set()
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -35,13 +35,13 @@ class Market:
 
     def want(self, streams: Iterable[str]) -> None:
         """Says which streams are listened to; derived ones are made only when wanted."""
-        self._derived = set(streams) - self.source.native
-        for stream in self._derived:
+        self._listened = set(streams)
+        for stream in self._listened:
             name = stream.partition("@")[0]
             if name == name.lower():
                 self._find(name.upper())
         for symbol in self._symbols.values():
-            symbol.want(self._derived)
+            symbol.want(self._listened, self.source.native)
             if symbol.wants_aggregates:
                 symbol.trades.activate(self.now_ns)
         self._aggregating = [s for s in self._symbols.values() if s.wants_aggregates]
@@ -135,7 +135,7 @@ class Market:
         found = self._symbols.get(symbol)
         if found is None and self.source.want(symbol):
             found = SymbolMarket(symbol, self.source.opening(symbol), self._out)
-            found.want(self._derived)
+            found.want(self._listened, self.source.native)
             self._symbols[symbol] = found
         return found
 

@@ -115,6 +115,7 @@ class BinanceSim:
             raise
         self.port = runner.addresses[0][1]
         self._player = asyncio.create_task(self.timeline.run())
+        self._player.add_done_callback(_report)
         if self.options.autostart:
             self.timeline.start()
 
@@ -260,8 +261,20 @@ class BinanceSim:
         try:
             fault = parser.validate_json(await request.read())
         except ValidationError as error:
-            return _json({"error": error.errors(include_url=False, include_context=False)}, 400)
+            return _json(
+                {
+                    "error": error.errors(
+                        include_url=False, include_input=False, include_context=False
+                    )
+                },
+                400,
+            )
         return _json({"struck": self.strike(fault)})
+
+
+def _report(player: asyncio.Task[None]) -> None:
+    if not player.cancelled() and (error := player.exception()) is not None:
+        log.error("the market stopped playing: %s", error, exc_info=error)
 
 
 def _source(options: BinanceSimOptions) -> Source:

@@ -73,8 +73,11 @@ class Mover:
         layout = self._layout
         if not layout.fits(parts):
             return _FIELD.sub(self._replace, payload)
-        for place, step in layout.numbers:
-            parts[place] = b":%d," % (int(parts[place][1:-1]) + step)
+        try:
+            for place, step in layout.numbers:
+                parts[place] = b":%d," % (int(parts[place][1:-1]) + step)
+        except ValueError:
+            return _FIELD.sub(self._replace, payload)
         if self._is_diff:
             self._move_rows(parts)
         for place in layout.prices:

@@ -35,11 +35,11 @@ class SymbolMarket:
         self._wants_diffs = False
         self.wants_aggregates = False
 
-    def want(self, streams: set[str]) -> None:
-        """Says which streams to derive."""
-        name = self._name
+    def want(self, listened: set[str], native: frozenset[str]) -> None:
+        """Says which streams are listened to, and which of them come ready-made."""
+        name, streams = self._name, listened - native
         self.wants_aggregates = f"{name}@aggTrade" in streams
-        self._wants_diffs = bool(streams & {f"{name}@depth@100ms", f"{name}@depth"})
+        self._wants_diffs = bool(listened & {f"{name}@depth@100ms", f"{name}@depth"})
         self._partials, self._slow_partials = (
             tuple((s, n) for n in PARTIAL_LEVELS if (s := f"{name}@depth{n}{end}") in streams)
             for end in ("@100ms", "")
