@@ -124,7 +124,7 @@ class Feed:
         for fd in (context.stop.fd, context.parent.pidfd):
             self._epoll.register(fd, select.EPOLLIN)
         self._link = Link(self._open_session, self._epoll, random, timing.link, self._count_error)
-        self._generation = 0
+        self._generation, self._is_up = 0, False
         self._rest = Rest(job.rest_url)
         self._rest_retry = Retry(random)
         self._errand: Errand[Callable[[int], None]] | None = None
@@ -210,11 +210,11 @@ class Feed:
         gulp = session.read(now_ns)
         self._messages += gulp.count
         self._event_ms = 0
-        for payload in gulp.messages:
-            self._take(payload, now_ns)
         for payload in gulp.newest():
             if self._take(payload, now_ns):
                 break
+        for payload in gulp.messages:
+            self._take(payload, now_ns)
         self._state.frame(session.last_frame_ns)
         self._overload.read(session.more, now_ns)
         if self._event_ms:
@@ -251,11 +251,12 @@ class Feed:
         """Notices that the link went down, or that another connection took over."""
         link = self._link
         if link.session is None:
-            if self._state.status != BookStatus.DISCONNECTED:
+            if self._is_up:
+                self._is_up = False
                 self._state.disconnected()
                 self._publish()
         elif link.generation != self._generation:
-            self._generation = link.generation
+            self._generation, self._is_up = link.generation, True
             self._state.connected()
             self._quiet, self._overload = self._new_quiet(), self._new_overload()
             self._rest_due_ns = now_ns

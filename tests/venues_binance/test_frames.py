@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mmd.cells.layouts import BookState
+from mmd.venues.binance.book import FeedState
 from mmd.venues.binance.frames import Cutter, Opcode, ProtocolError, client_frame
-from mmd.venues.binance.messages import decode
+from mmd.venues.binance.messages import BookTicker, Trade, decode
 from mmd.venues.binance.stream import ticker_prefix
 from tests.venues_binance.wire import frame, ticker, trade
 
@@ -43,19 +45,37 @@ def test_any_split_gives_the_same_messages(lengths: list[int], where: list[int])
     assert newest == []
 
 
-@given(st.lists(st.one_of(st.integers(1, 2000), st.none()), max_size=30), cuts)
-@settings(max_examples=100, deadline=None)
-def test_any_split_ends_at_the_highest_ticker_and_keeps_every_trade(
-    ids: list[int | None], where: list[int]
-) -> None:
-    payloads = [trade(n) if u is None else ticker(u) for n, u in enumerate(ids, start=1)]
-    data = b"".join(map(frame, payloads))
-    messages, newest = cut_in_pieces(Cutter(PREFIX), data, where)
-    kept_trades = [payload for payload in messages if b"@trade" in payload]
-    assert kept_trades == [payload for payload in payloads if b"@trade" in payload]
-    tickers = [decode(p).update_id for p in [*messages, *newest] if b"@bookTicker" in p]  # type: ignore[union-attr]
-    given_ids = [u for u in ids if u is not None]
-    assert max(tickers, default=None) == max(given_ids, default=None)
+def outcome(data: bytes, where: list[int]) -> BookState:
+    """The book after all frames, read in gulps that end at the given places."""
+    cutter, state = Cutter(PREFIX), FeedState(BookState(), new_epoch=1)
+    edges = [0, *sorted(cut % (len(data) + 1) for cut in where), len(data)]
+    for start, stop in itertools.pairwise(edges):
+        gulp = cutter.feed(data[start:stop])
+        for payload in [*list(gulp.newest())[:1], *gulp.messages]:
+            event = decode(payload)
+            if isinstance(event, BookTicker):
+                state.ticker(event, 0)
+            elif isinstance(event, Trade):
+                state.trade(event, 0)
+    return state.book()
+
+
+ids = st.one_of(st.none(), st.integers(1, 30), st.integers(90, 110), st.integers(1, 2000))
+
+
+@given(st.lists(ids, max_size=30), cuts)
+@settings(max_examples=300, deadline=None)
+def test_any_split_gives_the_same_book(ids: list[int | None], where: list[int]) -> None:
+    frames = [
+        frame(trade(n) if u is None else ticker(u, bid=f"{n}.00000000", ask="999.00000000"))
+        for n, u in enumerate(ids, start=1)
+    ]
+    one_by_one = list(itertools.accumulate(map(len, frames)))
+    data = b"".join(frames)
+    book = outcome(data, where)
+    assert book == outcome(data, one_by_one)
+    assert book.update_id == max([u for u in ids if u is not None], default=0)
+    assert book.trade_count == ids.count(None)
 
 
 @given(st.lists(st.tuples(st.integers(0, 300), st.integers(1, 4)), max_size=6), cuts)

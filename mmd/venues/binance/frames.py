@@ -52,7 +52,8 @@ class Gulp:
     messages: list[bytes] = field(default_factory=list)
     """Whole messages in their order, all of which count."""
     tickers: list[int] = field(default_factory=list)
-    """Where in `data` the messages lie of which the newest counts; their ids only rise."""
+    """Where in `data` the messages lie of which the newest counts. Each one's id is higher than
+    all before it in this gulp, so these go first and what is in `messages` can't undo them."""
     controls: list[tuple[int, bytes]] = field(default_factory=list)
     """Opcode and payload of control frames."""
     error: Unavailable | None = None
@@ -167,7 +168,9 @@ class Cutter:
             first, start, stop = frame
             if starts_with(prefix, start):
                 digits = start + len(prefix)
-                self._digits = max(data.find(b",", digits, stop) - digits, 0)
+                update_id = data[digits : data.find(b",", digits, stop)]
+                if (len(update_id), update_id) > (len(newest), newest) and update_id.isdigit():
+                    newest, self._digits = update_id, len(update_id)
             self._take(first, data[start:stop], gulp)
             position = stop
 
