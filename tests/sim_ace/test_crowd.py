@@ -158,3 +158,16 @@ def test_paths_stay_near_their_middle_and_move_without_jumps(seed: int, now: int
     assert soon is not None
     assert abs(soon / here - 1) < Decimal("0.001")
     assert paths.at(Pair("NIX", "TWD"), now) is None
+
+
+def test_crowd_joins_a_market_that_a_client_names() -> None:
+    world = World()
+    eth = Pair("ETH", "TWD")
+    world.run(1)
+    assert world.top(eth) is None
+    world.client.post("/open/v2/order/getOrderList", baseCurrencyId=4, quoteCurrencyId=1)
+    world.run(1)
+    assert world.top(eth) is not None
+    nonsense = world.client.post("/open/v2/order/getOrderList", baseCurrencyId=1, quoteCurrencyId=1)
+    assert nonsense.status == 200
+    world.run(1)

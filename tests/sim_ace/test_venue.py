@@ -299,3 +299,11 @@ def test_rate_limit_never_lets_more_pass_than_it_says(
 def test_currency_ids_are_the_exchanges_own() -> None:
     known = {"TWD": 1, "BTC": 2, "ETH": 4, "XRP": 10, "USDT": 14, "BNB": 17, "SOL": 130}
     assert {name: CURRENCY_IDS[name] for name in known} == known
+
+
+def test_requests_with_a_made_up_key_use_up_nobodys_rate() -> None:
+    c = client(VenueRules(rate_limit_per_s=1, rate_burst=1))
+    for _ in range(3):
+        form = signed("made-up", "k-secret", c.now_ms, {})
+        assert c.send(Call("POST", LIST, form)).status == Status.BAD_SIGNATURE
+    assert c.post(LIST).status == 200
