@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -27,6 +27,10 @@ STOP_TIMEOUT_S = 90.0
 """Longer than supervisord waits for the parent (`stopwaitsecs`)."""
 _PID_PATIENCE_S = 5.0
 _LOOK_EVERY_S = 0.1
+_MOMENT_S = 0.5
+"""A process that is just being killed is dead by then."""
+_TERM_LOST_S = 2.0
+"""supervisord loses a TERM that it sends between fork and exec; then the parent gets another."""
 _CONF_NAME = "supervisord.conf"
 
 
@@ -150,15 +154,16 @@ def _one_at_a_time(paths: Paths) -> Iterator[None]:
 
 def _refuse_second(paths: Paths) -> None:
     """Refuses to start a second one, and waits for a parent that is about to leave."""
-    if pid := supervisord_pid(paths):
+    pid = supervisord_pid(paths)
+    if pid and not _is_gone(pid, _MOMENT_S):
         raise AlreadyRunning(f"mmd is running already, under supervisord (process {pid})")
     parent = holder(paths.parent_lock)
     if parent is None:
         return
     block = status_block.read(paths.status)
-    if block is None or block.parent_state != "stopping":
+    if block is None or not (block.is_supervised or block.parent_state == "stopping"):
         raise AlreadyRunning(f"mmd is running already, without supervisord (process {parent})")
-    _wait_for_parent(paths)
+    _wait_until_gone(paths, {parent})
 
 
 def _spawn(paths: Paths, conf: Path, environment: Mapping[str, str]) -> None:
@@ -187,7 +192,7 @@ def _wait_until_up(
     deadline = time.monotonic() + timeout_s
     while True:
         try:
-            found = missing()
+            found = missing() if _is_up(paths) else ["the parent is not up"]
         except Unavailable as error:
             found = [str(error)]
         if not found:
@@ -201,53 +206,69 @@ def _wait_until_up(
         time.sleep(_LOOK_EVERY_S)
 
 
+def _is_up(paths: Paths) -> bool:
+    """Whether the parent that runs now, not one before it, has shown its children."""
+    block = status_block.read(paths.status)
+    return (
+        block is not None
+        and block.parent_state == "running"
+        and block.parent_pid == holder(paths.parent_lock)
+    )
+
+
 def _parked(paths: Paths) -> list[str]:
     block = status_block.read(paths.status)
-    if block is None or block.parent_pid != holder(paths.parent_lock):
+    if block is None or not _is_up(paths):
         return []
     return [f"{row.name} is parked: {row.health}" for row in block.rows if row.state == "parked"]
 
 
 def _take_down(paths: Paths) -> bool:
+    """Asks supervisord, or else the parent, to leave, and waits until both are gone."""
     supervisord, parent = supervisord_pid(paths), holder(paths.parent_lock)
-    if supervisord is not None:
-        _end(supervisord)
-    elif parent is not None:
-        _end(parent)
-    if holder(paths.parent_lock) is not None:
-        _wait_for_parent(paths)
-    return supervisord is not None or parent is not None
+    first = supervisord or parent
+    if first is None:
+        return False
+    _send(first, signal.SIGTERM)
+    _wait_until_gone(paths, {pid for pid in (supervisord, parent) if pid})
+    return True
 
 
-def _end(pid: int) -> None:
-    """TERM, and KILL for one that is frozen: what it would have done, others do without it."""
+def _wait_until_gone(paths: Paths, pids: set[int]) -> None:
+    """Waits for these processes, and for any parent that supervisord may have started since.
+
+    One that is frozen is ended: what it would have done, others do without it.
+    """
+    start = time.monotonic()
+    while pids := {pid for pid in pids | _parents(paths) if not _is_gone(pid, _LOOK_EVERY_S)}:
+        for pid in pids:
+            if proc.is_frozen(pid):
+                _send(pid, signal.SIGKILL)
+        waited_s = time.monotonic() - start
+        if waited_s > _TERM_LOST_S and _is_up(paths):
+            for parent in _parents(paths):
+                _send(parent, signal.SIGTERM)
+        if waited_s > STOP_TIMEOUT_S:
+            raise Unavailable(f"processes do not end: {sorted(pids)}")
+
+
+def _parents(paths: Paths) -> set[int]:
+    parent = holder(paths.parent_lock)
+    return set() if parent is None else {parent}
+
+
+def _is_gone(pid: int, wait_s: float) -> bool:
+    """Whether the process is dead, or dies within that time."""
     try:
         pidfd = os.pidfd_open(pid)
     except ProcessLookupError:
-        return
-    with closing(os.fdopen(pidfd, "rb", buffering=0)):
-        deadline = time.monotonic() + STOP_TIMEOUT_S
-        _send(pidfd, signal.SIGTERM)
-        while not select.select([pidfd], [], [], 1.0)[0]:
-            if proc.is_frozen(pid):
-                _send(pidfd, signal.SIGKILL)
-            if time.monotonic() > deadline:
-                raise Unavailable(f"process {pid} does not end")
-
-
-def _send(pidfd: int, number: signal.Signals) -> None:
+        return True
     try:
-        signal.pidfd_send_signal(pidfd, number)
-    except ProcessLookupError:
-        return
+        return bool(select.select([pidfd], [], [], wait_s)[0])
+    finally:
+        os.close(pidfd)
 
 
-def _wait_for_parent(paths: Paths) -> None:
-    """Waits until the parent has left. One that is frozen is ended."""
-    deadline = time.monotonic() + STOP_TIMEOUT_S
-    while (pid := holder(paths.parent_lock)) is not None:
-        if proc.is_frozen(pid):
-            os.kill(pid, signal.SIGKILL)
-        if time.monotonic() > deadline:
-            raise Unavailable(f"the parent (process {pid}) does not end")
-        time.sleep(_LOOK_EVERY_S)
+def _send(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)

@@ -92,7 +92,7 @@ class _Parent:
         self._selector = selectors.DefaultSelector()
         stack.callback(self._selector.close)
         self._heart = segment.add(PARENT, "parent")
-        self._status = StatusWriter(run_folder / STATUS_FILE)
+        self._status = StatusWriter(run_folder / STATUS_FILE, is_supervised=job.supervised)
         stack.callback(self._status.close)
         self._status_due = 0.0
         house = House(

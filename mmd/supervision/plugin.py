@@ -106,7 +106,7 @@ class MmdInterface(SupervisorNamespaceRPCInterface):  # type: ignore[misc]
         self._row(name)
         faults = {"already": Faults.NOT_RUNNING, "failed": Faults.FAILED}
         request = _request("stop", name, STOP_WAIT_S if wait else 0)
-        return self._deferred(request, _one(name, faults), Faults.NOT_RUNNING)
+        return self._deferred(request, _one(name, faults), Faults.FAILED, Faults.NOT_RUNNING)
 
     def signalProcess(self, name: str, signal: str) -> Any:
         """Sends a signal, by name or number."""
@@ -118,7 +118,7 @@ class MmdInterface(SupervisorNamespaceRPCInterface):  # type: ignore[misc]
         self._row(name)
         faults = {"already": Faults.NOT_RUNNING, "failed": Faults.BAD_SIGNAL}
         request = _request("signal", name, 0) | {"signal": _signal_number(signal)}
-        return self._deferred(request, _one(name, faults), Faults.NOT_RUNNING)
+        return self._deferred(request, _one(name, faults), Faults.FAILED, Faults.NOT_RUNNING)
 
     def startProcessGroup(self, name: str, wait: bool = True) -> Any:
         """Starts all processes of a group that are not up."""
@@ -237,12 +237,16 @@ class MmdInterface(SupervisorNamespaceRPCInterface):  # type: ignore[misc]
         return self._deferred(request, results, fault)
 
     def _deferred(
-        self, request: dict[str, Any], answer: Callable[[dict[str, Any]], Any], fault: int
+        self,
+        request: dict[str, Any],
+        answer: Callable[[dict[str, Any]], Any],
+        fault: int,
+        fault_when_down: int | None = None,
     ) -> Callable[[], Any]:
         """A function that supervisord calls again and again until it has the answer."""
         call = self._parent.send(request)
         if call is None:
-            raise RPCError(fault, "mmd is down")
+            raise RPCError(fault_when_down or fault, "mmd is down")
 
         def poll() -> Any:
             reply = call.collect()

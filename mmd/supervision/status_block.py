@@ -53,6 +53,8 @@ class Block:
     parent_since: float
     parent_state: str
     """`running`, `stopping`, or `stopped` once the parent has left in good order."""
+    is_supervised: bool
+    """The parent leaves when supervisord does."""
     rows: tuple[Row, ...]
 
     @property
@@ -64,7 +66,8 @@ class Block:
 class StatusWriter:
     """The parent's end."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, is_supervised: bool = False) -> None:
+        self._is_supervised = is_supervised
         if not path.exists() or path.stat().st_size != _SIZE:
             _make(path)
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
@@ -77,7 +80,7 @@ class StatusWriter:
 
     def write(self, state: str, since: float, rows: list[Row]) -> None:
         """Publishes all rows; those that do not fit any more are left out."""
-        head = [os.getpid(), since, state]
+        head = [os.getpid(), since, state, self._is_supervised]
         text = json.dumps([head, rows], separators=(",", ":")).encode()
         while len(text) > _TEXT_BYTES:
             rows = rows[: len(rows) * 9 // 10]
@@ -101,9 +104,9 @@ def read(path: Path | str) -> Block | None:
     cell = open_cell(buffer, 0, _FORMAT)
     try:
         written_ns, length, text = cell.read()
-        (pid, since, state), rows = json.loads(text[:length])
+        (pid, since, state, is_supervised), rows = json.loads(text[:length])
         age_s = (time.monotonic_ns() - written_ns) / 1e9
-        return Block(age_s, pid, since, state, tuple(Row(*row) for row in rows))
+        return Block(age_s, pid, since, state, is_supervised, tuple(Row(*row) for row in rows))
     except (ValueError, TypeError, CellBusyError):
         return None
     finally:

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,23 @@ def hanging_in_here() -> None:
         time.sleep(0.05)
 
 
+def slow(context: ChildContext) -> None:
+    """Beats, but never gets ready."""
+    while not context.stop.requested:
+        context.heart.beat()
+        time.sleep(0.05)
+
+
+def drowsy(context: ChildContext) -> None:
+    """Takes TERM, then hangs."""
+    context.stop.on_term()
+    context.heart.ready()
+    note(context.home, f"up {context.name}")
+    while True:
+        context.heart.beat()
+        time.sleep(0.05)
+
+
 def idle(context: ChildContext) -> None:
     """Its heart beats, but its work stands still."""
     note(context.home, f"up {context.name}")
@@ -122,7 +139,11 @@ def failing_sweep(context: ChildContext) -> None:
 
 
 def names_its_descriptors(context: ChildContext) -> None:
-    found = sorted(os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd"))
+    fds = [int(fd) for fd in os.listdir("/proc/self/fd")]
+    found = []
+    for fd in fds:
+        with suppress(FileNotFoundError):  # the one that did the listing
+            found.append(os.readlink(f"/proc/self/fd/{fd}"))
     note(context.home, json.dumps(found))
     live(context)
 
@@ -130,8 +151,8 @@ def names_its_descriptors(context: ChildContext) -> None:
 ENTRIES = {
     f.__name__: f
     for f in (
-        feed, pair, hang, idle, deaf, bad_key, crash, unreachable, sweep, failing_sweep,
-        names_its_descriptors,
+        feed, pair, slow, hang, drowsy, idle, deaf, bad_key, crash, unreachable, sweep,
+        failing_sweep, names_its_descriptors,
     )
 }  # fmt: skip
 
@@ -235,12 +256,13 @@ def short_home() -> Iterator[Path]:
 
 
 def spawn(home: Path, **environment: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.supervision.toys", str(home)],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        stderr=(home / "parent.err").open("ab"),
-    )
+    with (home / "parent.err").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.supervision.toys", str(home)],
+            cwd=ROOT,
+            env={**os.environ, **environment},
+            stderr=log,
+        )
 
 
 @contextmanager
@@ -257,12 +279,16 @@ def running(toys: dict[str, dict[str, Any]]) -> Iterator[Toys]:
 
 
 def leave(subject: Toys) -> None:
+    """Ends the parent, and whichever child ignores that."""
     block = read(subject.home / "run" / "status")
     subject.process.kill()
     subject.process.wait()
-    for row in block.rows if block else ():
-        if row.pid and is_alive(row.pid):
-            until(lambda pid=row.pid: not is_alive(pid), 8.0)  # type: ignore[misc]
+    pids = [row.pid for row in block.rows if row.pid] if block else []
+    patience = time.monotonic() + 2
+    while alive := [pid for pid in pids if is_alive(pid)]:
+        if time.monotonic() > patience:
+            os.kill(alive[0], signal.SIGKILL)
+        time.sleep(0.005)
 
 
 def main() -> int:
@@ -272,7 +298,8 @@ def main() -> int:
     def alert(text: str) -> None:
         note(home, f"alert {text}")
 
-    code = run(ParentJob(home, plan_of(home), lease_s=0.6, alert=alert, supervised=supervised))
+    lease_s = float(os.environ.get("TOY_LEASE_S", "0.6"))
+    code = run(ParentJob(home, plan_of(home), lease_s, alert, supervised))
     return Exit(code)
 
 
