@@ -71,13 +71,20 @@ cli.add_command(sim)
 @config_option
 @click.option("--foreground", is_flag=True, help="Stay in this terminal; Ctrl-C stops.")
 @click.option("--replay", type=EXISTING, multiple=True, help="Recorded streams instead of a path.")
-def start(config: Path | None, foreground: bool, replay: tuple[Path, ...]) -> None:
+@click.option(
+    "--wait",
+    "wait_s",
+    type=click.FloatRange(min=1),
+    default=60.0,
+    help="Seconds to wait until every pair quotes.",
+)
+def start(config: Path | None, foreground: bool, replay: tuple[Path, ...], wait_s: float) -> None:
     """Start everything; returns once every pair quotes."""
     console = Console()
     chosen = site(config)
     try:
         with console.status("starting; waiting until every pair quotes on both sides"):
-            view = operate.start(chosen, replay, foreground)
+            view = operate.start(chosen, replay, foreground, wait_s)
     except AlreadyRunning as error:
         console.print(f"{error}. See: mmd status")
         return

@@ -77,7 +77,7 @@ def ensure_world(site: Site, settings: Settings, replay: Sequence[Path]) -> Worl
     return resolve(settings, key, paper.ensure_running(site.paths.home, options))
 
 
-def start(site: Site, replay: Sequence[Path], foreground: bool) -> View:
+def start(site: Site, replay: Sequence[Path], foreground: bool, wait_s: float) -> View:
     """Starts everything and waits until every pair quotes.
 
     Raises AlreadyRunning, ConfigError, Unavailable, NotQuoting.
@@ -87,7 +87,12 @@ def start(site: Site, replay: Sequence[Path], foreground: bool) -> View:
     environment = {**site.environ, "MMD_CONFIG": str(site.config), "MMD_HOME": str(site.paths.home)}
     if foreground:
         service.start_in_foreground(site.paths, environment)
-    service.start(site.paths, lambda: not_quoting(site.paths, settings), environment)
+    service.start(
+        site.paths,
+        lambda: not_quoting(site.paths, settings),
+        environment,
+        timeout_s=wait_s,
+    )
     return look(site.paths)
 
 

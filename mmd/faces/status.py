@@ -27,7 +27,7 @@ from mmd.cells.layouts import (
 )
 from mmd.cells.segment import Segment
 from mmd.config.paths import Paths
-from mmd.supervision import status_block
+from mmd.supervision import lock, status_block
 from mmd.supervision.status_block import Block, Row
 from mmd.words.errors import Unavailable
 from mmd.words.market import Pair
@@ -45,15 +45,20 @@ class View:
     """Monotonic."""
     wall_s: float
     block: Block | None
+    is_alive: bool = False
+    """The parent that wrote the block still holds its lock."""
     books: Mapping[str, BookState] = field(default_factory=dict)
     quotes: Mapping[str, QuoteState] = field(default_factory=dict)
     health: Mapping[str, HealthState] = field(default_factory=dict)
 
     @property
     def parent_state(self) -> str:
-        """`running`, `stopping`, `silent` for a parent that hangs, or `stopped`."""
+        """`running`, `stopping`, `silent` for a parent that hangs, `dead` for one that was
+        killed and not replaced yet, or `stopped`."""
         if self.block is None or self.block.parent_state == "stopped":
             return "stopped"
+        if not self.is_alive:
+            return "dead"
         return self.block.parent_state if self.block.is_fresh else "silent"
 
     def rows(self, group: str) -> list[tuple[str, Row]]:
@@ -68,16 +73,18 @@ class View:
 def look(paths: Paths) -> View:
     """Reads all there is; never waits."""
     now_ns, wall_s = time.monotonic_ns(), time.time()
-    block = status_block.read(paths.run / "status")
+    block = status_block.read(paths.status)
+    is_alive = block is not None and lock.holder(paths.parent_lock) == block.parent_pid
     try:
         segment = Segment.look(paths.run)
     except Unavailable:
-        return View(now_ns, wall_s, block)
+        return View(now_ns, wall_s, block, is_alive)
     try:
         return View(
             now_ns,
             wall_s,
             block,
+            is_alive,
             {name: segment.cell(BOOK, name).read() for name in segment.names(BOOK)},
             {name: segment.cell(QUOTES, name).read() for name in segment.names(QUOTES)},
             {name: segment.cell(HEALTH, name).read() for name in segment.names(HEALTH)},
@@ -106,7 +113,7 @@ def to_json(view: View) -> dict[str, Any]:
     block, running = view.block, view.parent_state in ("running", "stopping")
     return {
         "parent": {
-            "pid": block.parent_pid if block and view.parent_state != "stopped" else None,
+            "pid": block.parent_pid if block and view.is_alive else None,
             "state": view.parent_state,
             "uptime_s": round(view.wall_s - block.parent_since, 1) if block and running else 0,
         },
@@ -195,6 +202,8 @@ def _headline(view: View) -> Text:
     assert block is not None
     if state == "stopped":
         return Text("mmd is not running. Start it with: mmd start", style="bold")
+    if state == "dead":
+        return Text("mmd has died; supervisord starts it again, or: mmd start", style="bold red")
     if state == "silent":
         age = f"{block.age_s:.0f} s"
         return Text(f"mmd (pid {block.parent_pid}) has been silent for {age}", style="bold red")
