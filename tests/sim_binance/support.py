@@ -27,13 +27,20 @@ class Venue:
         self._loop = loop
         self._session = requests.Session()
         self._session.trust_env = False
+        self._tls: dict[str, Any] = {}
         self._sockets: list[websocket.WebSocket] = []
+
+    def trust(self, ca_file: Path) -> None:
+        """Makes this client trust the venue's certificate."""
+        self._session.verify = str(ca_file)
+        self._tls = {"ca_certs": str(ca_file)}
 
     def open(self, path: str, **options: Any) -> websocket.WebSocket:
         socket = websocket.create_connection(
             self.sim.stream_url + path,
             timeout=TIMEOUT_S,
             http_no_proxy=["127.0.0.1"],
+            sslopt=self._tls,
             **options,
         )
         self._sockets.append(socket)
@@ -73,10 +80,12 @@ class Venue:
 
 
 @contextmanager
-def venue(**options: Any) -> Iterator[Venue]:
+def venue(
+    new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop, **options: Any
+) -> Iterator[Venue]:
     """A venue that runs as long as the block."""
     sim = BinanceSim(BinanceSimOptions(**options))
-    loop = asyncio.new_event_loop()
+    loop = new_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:

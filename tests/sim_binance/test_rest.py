@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from mmd.sim.binance.events import unwrap
+from mmd.sim.binance.path import SeededSource
 from tests.sim_binance.support import diff, eventually, ticker, trade, venue, write_recording
 
 
@@ -34,29 +36,36 @@ def test_the_depth_has_as_many_rows_as_asked_for() -> None:
         assert book["bids"][0] == [top["bidPrice"], top["bidQty"]]
 
 
-def test_a_local_book_from_rest_and_diffs_meets_the_rest_book_again() -> None:
-    with venue(seed=2, speed=20) as found:
-        socket = found.open("/ws/btcusdt@depth@100ms")
-        first = json.loads(socket.recv())
+def test_a_local_book_from_rest_and_diffs_meets_the_rest_book_again(tmp_path: Path) -> None:
+    source = SeededSource(2, 10**18)
+    source.want("BTCUSDT")
+    lines, diffs = [], 0
+    while diffs < 50:
+        event = source.next()
+        assert event is not None
+        time_ns, stream, payload = event
+        lines.append(b"%d %s\n" % (time_ns, unwrap(payload) if "@snap" in stream else payload))
+        diffs += "@depth" in stream
+    (tmp_path / "r").write_bytes(b"".join(lines))
+
+    with venue(replay=[tmp_path / "r"], once=True, speed=math.inf) as found:
         book = found.get("/api/v3/depth", symbol="BTCUSDT", limit=5000).json()
         sides = [{Decimal(p): q for p, q in book[side]} for side in ("bids", "asks")]
-        last_id, event = book["lastUpdateId"], first
-        found.strike("stall", backlog=True)
-        wanted = found.get("/api/v3/depth", symbol="BTCUSDT", limit=20).json()
-        found.strike("heal")
-        while last_id < wanted["lastUpdateId"]:
-            if event["u"] > last_id:
-                assert event["U"] <= last_id + 1
-                for side, rows in zip(sides, (event["b"], event["a"]), strict=True):
-                    for price, amount in rows:
-                        side.pop(Decimal(price), None)
-                        if Decimal(amount):
-                            side[Decimal(price)] = amount
-                last_id = event["u"]
+        last_id = book["lastUpdateId"]
+        socket = found.open("/ws/btcusdt@depth@100ms")
+        for _ in range(diffs):
             event = json.loads(socket.recv())
-        assert last_id >= wanted["lastUpdateId"]
-        asks = sorted(sides[1])
-        assert asks[0] > max(sides[0])
+            assert event["U"] == last_id + 1
+            last_id = event["u"]
+            for side, rows in zip(sides, (event["b"], event["a"]), strict=True):
+                for price, amount in rows:
+                    side.pop(Decimal(price), None)
+                    if Decimal(amount):
+                        side[Decimal(price)] = amount
+        wanted = found.get("/api/v3/depth", symbol="BTCUSDT", limit=5000).json()
+    assert wanted["lastUpdateId"] == last_id
+    for side, rows in zip(sides, (wanted["bids"], wanted["asks"]), strict=True):
+        assert side == {Decimal(price): amount for price, amount in rows}
 
 
 def test_trades_and_aggregate_trades_of_a_recording(tmp_path: Path) -> None:

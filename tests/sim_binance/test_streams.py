@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-import ssl
+import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import uvloop
 import websocket
 
 from mmd.sim.binance import BinanceSimOptions, Limits
@@ -80,7 +82,7 @@ def test_all_connections_share_one_timeline() -> None:
 
 
 def test_subscriptions_can_change_on_the_way() -> None:
-    with venue(seed=3) as found:
+    with venue(seed=3, speed=5) as found:
         socket = found.open("/stream?streams=btcusdt@bookTicker")
         ask(socket, "SUBSCRIBE", "ethusdt@bookTicker")
         ask(socket, "UNSUBSCRIBE", "btcusdt@bookTicker")
@@ -110,7 +112,7 @@ def test_once_ends_idle_but_connected(tmp_path: Path) -> None:
         socket = found.open(f"/stream?streams={STREAMS}")
         for _ in range(len(texts) - 1):
             socket.recv()
-        assert found.state()["timeline"] == "ended"
+        assert found.state()["timeline"] == "idle"
         socket.ping(b"still there?")
         opcode, frame = socket.recv_data_frame(control_frame=True)
         assert (opcode, frame.data) == (websocket.ABNF.OPCODE_PONG, b"still there?")
@@ -139,10 +141,13 @@ def test_the_recorded_pace_is_kept_and_can_be_multiplied(tmp_path: Path) -> None
     assert 0.015 <= took[10.0] < took[1.0]
 
 
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
 @pytest.mark.recordings
-def test_at_full_speed_a_slow_reader_loses_nothing(recordings: Path) -> None:
+def test_at_full_speed_a_slow_reader_loses_nothing(
+    recordings: Path, new_loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
     path = recordings / "btcusdt_20240808.gz"
-    with venue(replay=[path], once=True, speed=math.inf) as found:
+    with venue(new_loop, replay=[path], once=True, speed=math.inf) as found:
         socket = found.open(f"/stream?streams={STREAMS}", skip_utf8_validation=True)
         time.sleep(0.3)
         held_back = found.state()["messages_sent"]
@@ -165,6 +170,49 @@ def test_at_full_speed_a_slow_reader_loses_nothing(recordings: Path) -> None:
         assert found.state()["messages_sent"] == 41_248
 
 
+@pytest.mark.recordings
+def test_at_full_speed_nobody_loses_anything_to_a_slower_one(recordings: Path) -> None:
+    path = recordings / "ethusdt_20240808.gz"
+    counts: Counter[str] = Counter()
+
+    def read(name: str, socket: websocket.WebSocket, pause_every: int) -> None:
+        for number in range(24_077):
+            if number % pause_every == 0:
+                time.sleep(0.02)
+            socket.recv_data()
+            counts[name] += 1
+
+    with venue(replay=[path], once=True, speed=math.inf) as found:
+        sockets = {name: found.open("/ws", skip_utf8_validation=True) for name in ("a", "b")}
+        # The second subscription stands before the first one sets the clock going.
+        ask(sockets["a"], "SET_PROPERTY", "combined", True)
+        found.in_loop(lambda: subscribe_all(found.sim, "ethusdt@bookTicker"))
+        readers = [
+            threading.Thread(target=read, args=(name, socket, every))
+            for (name, socket), every in zip(sockets.items(), (24_000, 2_000), strict=True)
+        ]
+        for reader in readers:
+            reader.start()
+        for reader in readers:
+            reader.join()
+        assert counts == {"a": 24_077, "b": 24_077}
+        assert [c["sent"] for c in found.state()["connections"]] == [24_077, 24_077]
+
+
+def subscribe_all(sim: BinanceSim, stream: str) -> None:
+    for connection in sim.connections.values():
+        connection.subscriptions.add([stream])
+    sim.timeline.listen(list(sim.connections.values()))
+
+
+def test_at_a_pace_a_reader_too_far_behind_is_cut_off() -> None:
+    with venue(speed=2000, limits=Limits(max_backlog=200_000)) as found:
+        socket = found.open("/ws/btcusdt@bookTicker/btcusdt@depth20@100ms")
+        eventually(lambda: not found.sim.connections)
+        with pytest.raises((ConnectionResetError, websocket.WebSocketConnectionClosedException)):
+            read_to_the_end(socket)
+
+
 def test_the_venue_pings_and_drops_who_does_not_answer() -> None:
     limits = Limits(ping_interval_s=0.05, pong_timeout_s=0.2, inbound_per_s=100)
     with venue(limits=limits) as found:
@@ -177,10 +225,10 @@ def test_the_venue_pings_and_drops_who_does_not_answer() -> None:
         assert pings >= 2
         assert [c["number"] for c in found.state()["connections"]] == [1]
         with pytest.raises(websocket.WebSocketConnectionClosedException):
-            rude_reads_to_the_end(rude)
+            read_to_the_end(rude)
 
 
-def rude_reads_to_the_end(socket: websocket.WebSocket) -> None:
+def read_to_the_end(socket: websocket.WebSocket) -> None:
     while True:
         socket.recv_frame()
 
@@ -213,10 +261,8 @@ def test_too_many_streams_in_the_address_are_refused() -> None:
 
 def test_wss_and_https_work_with_the_certificate_made_on_the_spot(tmp_path: Path) -> None:
     with venue(tls=True, ca_file=tmp_path / "ca.pem", seed=1) as found:
-        context = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
-        socket = found.open("/ws/btcusdt@bookTicker", sslopt={"context": context})
-        assert json.loads(socket.recv())["s"] == "BTCUSDT"
-        found._session.verify = str(tmp_path / "ca.pem")
+        found.trust(tmp_path / "ca.pem")
+        assert json.loads(found.open("/ws/btcusdt@bookTicker").recv())["s"] == "BTCUSDT"
         assert found.get("/api/v3/ping").json() == {}
         assert isinstance(found.sim.certificate, LoopbackCertificate)
 

@@ -25,8 +25,6 @@ from mmd.sim.binance.frames import (
 _CLOSE_WAIT_S = 1.0
 """How long the answer to a close frame is waited for."""
 _WRITE_BUFFER = 1 << 20
-_BACKLOG_LIMIT = 64 << 20
-"""A reader this far behind is cut off."""
 
 
 class Flow(Enum):
@@ -49,6 +47,8 @@ class Limits:
     inbound_per_s: int = 5
     max_streams: int = 1024
     lifetime_s: float = 86_400.0
+    max_backlog: int = 64 << 20
+    """A reader that is this many bytes behind is cut off."""
 
 
 class Connection(asyncio.Protocol):
@@ -270,7 +270,7 @@ class Connection(asyncio.Protocol):
             return
         self._backlog += frames
         self._backlog_bytes += sum(map(len, frames))
-        if self._backlog_bytes > _BACKLOG_LIMIT:
+        if self._backlog_bytes > self._limits.max_backlog:
             self.reset()
 
     def _write(self, data: bytes) -> None:
@@ -283,7 +283,7 @@ class Connection(asyncio.Protocol):
             self._writable.clear()
             return
         self._transport.write(data)
-        if self._transport.get_write_buffer_size() > _BACKLOG_LIMIT:
+        if self._transport.get_write_buffer_size() > self._limits.max_backlog:
             self.reset()
 
     def _write_piece(self) -> None:

@@ -42,7 +42,6 @@ class SymbolPath:
         self._start = self._fair
         self._busy = False
         self._update_id = self._random.randrange(10**9, 10**10)
-        self._diff_id = self._update_id
         self._trade_id = self._random.randrange(10**8, 10**9)
         self._sides: tuple[dict[int, int], dict[int, int]] = ({}, {})
         self._dirty: tuple[set[int], set[int]] = (set(), set())
@@ -51,6 +50,7 @@ class SymbolPath:
         self._fill()
         for dirty in self._dirty:
             dirty.clear()
+        self._diff_id = self._update_id
 
     def opening(self) -> bytes:
         """The whole book as it stands, as REST gives it."""

@@ -39,10 +39,10 @@ class Timeline:
 
     @property
     def state(self) -> str:
-        """`waiting` for the first subscription, `playing`, or `ended`."""
+        """`waiting` for the first subscription, `playing`, or `idle`: nothing (more) to play."""
         if not self._started.is_set():
             return "waiting"
-        return "ended" if self.market.due_ns is None else "playing"
+        return "idle" if self.market.due_ns is None else "playing"
 
     def start(self) -> None:
         """Sets the clock going; a running one goes on."""
