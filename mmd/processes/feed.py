@@ -125,6 +125,7 @@ class Feed:
             self._epoll.register(fd, select.EPOLLIN)
         self._link = Link(self._open_session, self._epoll, random, timing.link, self._count_error)
         self._generation, self._is_up = 0, False
+        self._next_tick_ns = 0
         self._rest = Rest(job.rest_url)
         self._rest_retry = Retry(random)
         self._errand: Errand[Callable[[int], None]] | None = None
@@ -137,7 +138,6 @@ class Feed:
     def run(self) -> None:
         """Goes round until it is time to leave."""
         self._heart.ready()
-        next_tick_ns = 0
         while not self._context.stop.requested:
             session = self._link.session
             is_busy = session is not None and session.more
@@ -151,8 +151,8 @@ class Feed:
                     return  # asked to stop, or the parent died
             if reads and session is not None and session is self._link.session:
                 self._read(session, now_ns)
-            if now_ns >= next_tick_ns:
-                next_tick_ns = now_ns + int(_TICK_S * SECOND_NS)
+            if now_ns >= self._next_tick_ns:
+                self._next_tick_ns = now_ns + int(_TICK_S * SECOND_NS)
                 if not self._context.parent.is_alive(now_ns):
                     return
                 self._tick(now_ns)
@@ -253,10 +253,12 @@ class Feed:
         if link.session is None:
             if self._is_up:
                 self._is_up = False
+                self._next_tick_ns = 0
                 self._state.disconnected()
                 self._publish()
         elif link.generation != self._generation:
             self._generation, self._is_up = link.generation, True
+            self._next_tick_ns = 0
             self._state.connected()
             self._quiet, self._overload = self._new_quiet(), self._new_overload()
             self._rest_due_ns = now_ns

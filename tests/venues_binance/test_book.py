@@ -97,6 +97,16 @@ def test_a_seed_makes_a_quiet_symbol_valid_again() -> None:
     assert not state.wants_seed
 
 
+def test_an_empty_seed_settles_nothing() -> None:
+    state = fresh()
+    state.connected()
+    assert not state.seed(PartialDepth(0, (), ()), NOW)
+    assert state.status == BookStatus.ONE_SIDED
+    assert state.wants_seed
+    assert state.seed(snapshot(5), NOW)
+    assert not state.wants_seed
+
+
 def test_a_seed_older_than_the_stream_changes_nothing() -> None:
     state = fresh()
     state.connected()

@@ -55,8 +55,9 @@ class FeedState:
 
     @property
     def wants_seed(self) -> bool:
-        """Whether REST must say what holds: no price is valid, or all ids are suspiciously low."""
-        return self.status == BookStatus.DISCONNECTED or (self._refused > 0 and not self._taken)
+        """Whether REST must say what holds: this connection has brought no price that counts, and
+        there is none that still holds, or all its ids are suspiciously low."""
+        return not self._taken and (self.status != BookStatus.VALID or self._refused > 0)
 
     @property
     def last_ticker_ns(self) -> int:
@@ -142,9 +143,11 @@ class FeedState:
             self._new_epoch()
             self.depth = self.depth._replace(status=BookStatus.DISCONNECTED)
         self._low_seeds = 0
-        self._taken += 1
         self._last_frame_ns = now_ns
         self._set_top(seed.update_id, _best(seed), now_ns)
+        if self.status != BookStatus.VALID:
+            return False  # an empty book, perhaps of a symbol that does not trade yet
+        self._taken += 1
         return True
 
     def book(self) -> BookState:
