@@ -134,13 +134,13 @@ class _Plan:
             settings=chosen,
             book=self.segment.add(BOOK, name.slug),
             bell=bell,
-            store=self.store,
+            store=self.store if name in self.settings.pairs else None,
         )
         return self.child(
             f"rates:{name.slug}",
             partial(rate.run, job),
             keeps=(bell.fd,),
-            identity=(self.venue_identity, chosen),
+            identity=(self.venue_identity, chosen, job.store),
             describe=lambda: describe_book(job.book.read(), time.monotonic_ns()),
         )
 

@@ -72,6 +72,7 @@ def ensure_world(site: Site, settings: Settings, replay: Sequence[Path]) -> Worl
         replay=tuple(replay),
         balances=settings.paper.balances,
         pairs={name: chosen.binance for name, chosen in settings.pairs.items()},
+        batch=settings.ace.batch.submit_path is not None,
         live_rest_url=settings.rest_url,
     )
     return resolve(settings, key, paper.ensure_running(site.paths.home, options))
@@ -182,5 +183,7 @@ def single_pair(settings: Settings, pair: Pair, binance: str | None) -> Settings
         raise ConfigError(f"{pair} is not in the configuration; it has {known}")
     chosen = settings.pairs[pair]
     changes = {"binance": binance or chosen.binance, "clean_start": CleanStart.ALL}
-    changed = chosen.model_copy(update=changes)
-    return settings.model_copy(update={"pairs": {pair: changed}})
+    alone = settings.model_copy(update={"pairs": {pair: chosen.model_copy(update=changes)}})
+    if problems := [f"{pair}: {'.'.join(map(str, f.at))} {f.must}" for f in alone.faults()]:
+        raise ConfigError(*problems)
+    return alone

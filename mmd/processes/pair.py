@@ -160,7 +160,7 @@ class Worker:
         self.limits = self.age_limits()
         self.quoter = Quoter(quote, rules, self.limits, Random(job.seed))
         self.ledger = Ledger()
-        self.books_kept = AccountReader(job.store, job.pair)
+        self.books_kept = AccountReader(job.store, job.pair, job.instance)
         self.desk = Desk(
             client=client,
             rules=rules,

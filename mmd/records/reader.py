@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mmd.records.pnl import Result
 from mmd.records.store import Store
+from mmd.words.ids import Owner, owner_of
 from mmd.words.market import Order, OwnTrade, Pair
 
 
@@ -27,8 +28,8 @@ class News:
 class AccountReader:
     """Follows fills and lists of open orders of one pair, and adds up its account."""
 
-    def __init__(self, path: Path, pair: Pair) -> None:
-        self._path, self._pair = path, pair
+    def __init__(self, path: Path, pair: Pair, instance: str) -> None:
+        self._path, self._pair, self._instance = path, pair, instance
         self._store: Store | None = None
         self._last_fill = 0
         self._last_list = 0
@@ -60,10 +61,14 @@ class AccountReader:
         return News(trades, filled, listed, snapshot.asked_ns)
 
     def _book(self, trades: Sequence[OwnTrade]) -> tuple[list[OwnTrade], dict[str, Decimal]]:
-        mine = [trade for trade in trades if trade.pair == self._pair]
+        mine = [trade for trade in trades if self._is_ours(trade)]
         filled = {}
         for trade in mine:
             self.result = self.result.after(trade)
             total = self._filled.get(trade.client_id, Decimal(0)) + trade.amount
             self._filled[trade.client_id] = filled[trade.client_id] = total
         return mine, filled
+
+    def _is_ours(self, trade: OwnTrade) -> bool:
+        owner = owner_of(trade.client_id, self._instance)
+        return trade.pair == self._pair and owner is Owner.OURS
