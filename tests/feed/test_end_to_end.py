@@ -166,6 +166,25 @@ def test_a_cut_after_the_end_brings_the_same_price_back(nest: Nest, bitcoin: Rec
         )
 
 
+def test_over_tls_the_cells_end_where_the_recording_ends(
+    nest: Nest, bitcoin: Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = tmp_path / "ca.pem"
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority))
+    with (
+        venue(
+            replay=[bitcoin.path], once=True, speed=math.inf, tls=True, ca_file=authority
+        ) as played,
+        feed_of(nest, played, bitcoin) as feed,
+    ):
+        feed.wait_for(lambda book: book.last_trade_id == bitcoin.last_trade)
+        feed.wait_for(lambda book: book.update_id >= bitcoin.last_ticker["u"])
+        assert_same_price(feed.book, bitcoin.last_ticker)
+        assert feed.book.volume == bitcoin.volume
+        assert feed.health.errors == 0
+
+
 @pytest.mark.parametrize(
     ("fault", "details"),
     [
