@@ -65,6 +65,7 @@ class Desk:
     on_change: Callable[[], None]
     may_send: Callable[[], str | None]
     """Asked immediately before each order is sent: the reason not to, or None."""
+    clock_ns: Callable[[], int] = time.monotonic_ns
     requests: int = 0
     refused_in_a_row: int = 0
     fatal: Fatal | None = None
@@ -237,7 +238,7 @@ class Desk:
     def _heed(self, error: MmdError) -> None:
         """What one request's error means for all that follow."""
         if isinstance(error, RateLimited):
-            self.budget.slow_down(error.retry_after_s, time.monotonic_ns())
+            self.budget.slow_down(error.retry_after_s, self.clock_ns())
         elif isinstance(error, Fatal):
             self.fatal = error
 
@@ -250,31 +251,31 @@ class Desk:
             if entry.state is State.CANCELLING:
                 self._apply(entry, Event.CANCEL_FAILED)
             return
-        settle(self.ledger, entry, found, time.monotonic_ns())
+        settle(self.ledger, entry, found, self.clock_ns())
         log.info("looked up: %s", describe(entry))
         self.on_change()
 
     async def _find_out(self, entry: Entry) -> None:
         """Finds an order with a lost reply by its customOrderId: in the open orders, then in our
         own trades; only after both lack it for the whole patience does it count as not there."""
-        lost_at_s = time.monotonic()
+        lost_at_ns = self.clock_ns()
         pause_s = 0.1
         while entry.state is State.UNKNOWN:
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, 1.0)
-            asked_s = time.monotonic()
+            asked_ns = self.clock_ns()
             try:
                 found = await self._search(entry)
             except MmdError as error:
                 self._note("finding out about %s: %s", describe(entry), error)
                 continue
-            if not found and asked_s - lost_at_s >= _PATIENCE_S:
+            if not found and asked_ns - lost_at_ns >= _PATIENCE_S * 1e9:
                 self._apply(entry, Event.PROVEN_ABSENT)
         log.info("found out: %s", describe(entry))
         self.on_change()
 
     async def _search(self, entry: Entry) -> bool:
-        client_id, now_ns = entry.order.client_id, time.monotonic_ns()
+        client_id, now_ns = entry.order.client_id, self.clock_ns()
         for order in await self.list_open():
             if order.client_id == client_id:
                 entry.order_no = order.order_no
@@ -291,10 +292,10 @@ class Desk:
         return False
 
     def _apply(self, entry: Entry, event: Event) -> None:
-        self.ledger.apply(entry.order.client_id, event, time.monotonic_ns())
+        self.ledger.apply(entry.order.client_id, event, self.clock_ns())
 
     def _hold_off(self, side: Side, for_ns: int) -> None:
-        self.hold_off_until_ns[side] = time.monotonic_ns() + for_ns
+        self.hold_off_until_ns[side] = self.clock_ns() + for_ns
 
     def _note(self, text: str, *values: object) -> None:
         self.last_error = text % values

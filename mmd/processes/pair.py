@@ -137,7 +137,9 @@ async def _work(job: PairJob, rules: MarketRules, context: ChildContext) -> None
         Budget(job.budget, job.ace.key.api_key) as budget,
     ):
         async with AsyncAceClient(job.ace) as client:
-            await Worker(job, rules, context, client, budget, prices, account).run()
+            started_ms = time.time_ns() // 1_000_000
+            worker = Worker(job, rules, context, client, budget, prices, account, started_ms)
+            await worker.run()
 
 
 class Worker:
@@ -152,10 +154,13 @@ class Worker:
         budget: Budget,
         prices: Watch,
         account: Watch,
+        started_ms: int,
+        clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         quote = job.settings.quote
         self.job, self.context, self.prices, self.account = job, context, prices, account
         self.settings = job.settings
+        self.clock_ns = clock_ns
         self.generation = job.wanted.read().generation
         self.limits = self.age_limits()
         self.quoter = Quoter(quote, rules, self.limits, Random(job.seed))
@@ -165,18 +170,19 @@ class Worker:
             client=client,
             rules=rules,
             ledger=self.ledger,
-            ids=ClientIds(job.instance, job.pair, time.time_ns() // 1_000_000),
+            ids=ClientIds(job.instance, job.pair, started_ms),
             budget=budget,
             max_in_flight=quote.max_orders_in_flight,
             on_change=self.outcome,
             may_send=self.send_fault,
+            clock_ns=clock_ns,
         )
         self.loop = asyncio.get_running_loop()
         self.done: asyncio.Future[str] = self.loop.create_future()
         """Why the worker leaves."""
         self.dirty = True
         self.left_out = 0
-        self.turn_ns = time.monotonic_ns()
+        self.turn_ns = self.clock_ns()
 
     def age_limits(self) -> AgeLimits:
         """How old what is quoted on may be."""
@@ -218,7 +224,7 @@ class Worker:
         False when told to leave before the venue answered."""
         while self.leave_reason() is None:
             self.context.heart.beat()
-            asked_ns = time.monotonic_ns()
+            asked_ns = self.clock_ns()
             try:
                 listed = await self.desk.list_open()
             except Unavailable as error:
@@ -226,7 +232,7 @@ class Worker:
                 await asyncio.sleep(_TIMER_S)
                 continue
             self.desk.take_list(listed, asked_ns, _LIST_GRACE_NS, self.quoter.expiry_ns(asked_ns))
-            self.turn_ns = time.monotonic_ns()
+            self.turn_ns = self.clock_ns()
             return True
         return False
 
@@ -250,7 +256,7 @@ class Worker:
 
     def turn(self) -> None:
         """One look at everything, and what follows from it."""
-        now_ns = time.monotonic_ns()
+        now_ns = self.clock_ns()
         frozen_ns, self.turn_ns = now_ns - self.turn_ns, now_ns
         if self.done.done():
             return
@@ -297,7 +303,7 @@ class Worker:
 
     def send_fault(self) -> str | None:
         """Asked immediately before an order is sent: why it must not be."""
-        now_ns = time.monotonic_ns()
+        now_ns = self.clock_ns()
         if self.done.done():
             return "leaving"
         if now_ns - self.turn_ns > _LATE_SEND_NS:
@@ -314,7 +320,7 @@ class Worker:
         """Why the worker must go; None while it may stay."""
         if self.context.stop.requested:
             return "asked to stop"
-        if not self.context.parent.is_alive(time.monotonic_ns()):
+        if not self.context.parent.is_alive(self.clock_ns()):
             return "the parent is dead or silent"
         if self.desk.fatal is not None:
             raise self.desk.fatal
@@ -329,7 +335,7 @@ class Worker:
     def hear_account(self) -> None:
         """Takes over what the account process found out."""
         self.account.consume()
-        now_ns = time.monotonic_ns()
+        now_ns = self.clock_ns()
         try:
             news = self.books_kept.read()
         except Unavailable as error:
@@ -347,14 +353,14 @@ class Worker:
 
     async def leave(self) -> None:
         """Cancels everything; what can't be settled in time is left to a sweep."""
-        deadline = time.monotonic() + self.job.stop_limit_s / 2
-        while self.ledger.entries and time.monotonic() < deadline:
+        deadline_ns = self.clock_ns() + int(self.job.stop_limit_s / 2 * 1e9)
+        while self.ledger.entries and self.clock_ns() < deadline_ns:
             self.context.heart.beat()
             actions = cancel_all(self.ledger, "leaving")
-            self.desk.carry_out(actions, time.monotonic_ns(), lambda: 0)
+            self.desk.carry_out(actions, self.clock_ns(), lambda: 0)
             await asyncio.sleep(0.01)
         await self.desk.abandon()
-        self.show(time.monotonic_ns())
+        self.show(self.clock_ns())
 
     def show(self, now_ns: int) -> None:
         """Publishes the pair's state and the heartbeat."""
