@@ -38,6 +38,7 @@ from mmd.words.market import Pair
 
 __all__ = [
     "AceSettings",
+    "AlertSettings",
     "AmountRange",
     "BatchSettings",
     "BinanceSettings",
@@ -55,6 +56,7 @@ __all__ = [
     "SelfTradeSettings",
     "Settings",
     "SupervisionSettings",
+    "WebSettings",
 ]
 
 BINANCE_STREAM_URL = "wss://stream.binance.com:9443"
@@ -203,6 +205,40 @@ class LogSettings(Strict):
     """Days after which a day's logs are deleted."""
 
 
+class AlertSettings(Strict):
+    """Of what people are told, and how often. To whom is a secret, given in the environment or
+    in conf/secrets.env: MMD_ALERT_URLS, MMD_ALERT_WEBHOOK."""
+
+    group_s: float = Field(default=3, ge=0, le=300)
+    """What comes to pass within this time goes into one message."""
+    pause_s: float = Field(default=30, ge=0, le=3600)
+    """Shortest time between two messages."""
+    repeat_s: float = Field(default=3600, ge=10, le=604_800)
+    """The same trouble of the same process is told again after this time only."""
+    stale_price_s: float = Field(default=10, ge=1, le=3600)
+    """A price that is missing or not confirmed for this long is told of."""
+    min_balances: Annotated[dict[Currency, Funds], EMPTY_IF_NONE] = Field(default_factory=dict)
+    """Free balances below which one is told, by currency."""
+    min_disk_mb: int = Field(default=500, ge=1, le=1_000_000)
+    """Free disk space below which one is told."""
+
+
+class WebSettings(Strict):
+    """The operator's page and the metrics for Prometheus."""
+
+    enabled: bool = False
+    """Whether the page is served."""
+    host: str = Field(default="127.0.0.1", min_length=1, max_length=253)
+    """Address to listen on. Any but this machine's own needs a token in MMD_WEB_TOKEN."""
+    port: int = Field(default=8420, ge=0, le=65_535)
+    """Port to listen on; 0: any free one."""
+
+    @property
+    def is_loopback(self) -> bool:
+        """Only this machine can reach it."""
+        return _is_loopback(self.host)
+
+
 def _check_time_zone(name: str) -> str:
     try:
         zoneinfo.ZoneInfo(name)
@@ -239,6 +275,10 @@ class Settings(Strict):
     """How the parent watches its children."""
     logs: LogSettings = LogSettings()
     """What happens to old logs."""
+    alerts: AlertSettings = AlertSettings()
+    """Of what people are told."""
+    web: WebSettings = WebSettings()
+    """The operator's page and the metrics."""
 
     @property
     def stream_url(self) -> str | None:

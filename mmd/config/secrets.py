@@ -1,4 +1,6 @@
-"""The key of the ACE account: from the environment or a private file, and never shown.
+"""Secrets: from the environment or a private file, and never shown.
+
+The key of the ACE account, the addresses that alerts go to, the token of the operator's page.
 
 The secret must not reach a log, an argument list, an error, a pickle or a repr. So the key is no
 dataclass (`asdict` would spell it out), refuses to be pickled, and prints as `AceKey(masked)`.
@@ -6,9 +8,11 @@ dataclass (`asdict` would spell it out), refuses to be pickled, and prints as `A
 
 from __future__ import annotations
 
+import hmac
 import os
 import stat
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, SupportsIndex
 
@@ -17,6 +21,8 @@ from mmd.config.paths import Paths
 from mmd.words.errors import ConfigError
 
 KEY, SECRET, FILE = "ACE_API_KEY", "ACE_API_SECRET", "ACE_KEY_FILE"
+ALERT_URLS, ALERT_WEBHOOK, WEB_TOKEN = "MMD_ALERT_URLS", "MMD_ALERT_WEBHOOK", "MMD_WEB_TOKEN"
+_TOKEN_LENGTH = 16
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -58,6 +64,84 @@ class AceKey:
 
 PAPER_KEY = AceKey("paper", "paper-secret")
 """The key that the simulated venue knows; worth nothing anywhere else."""
+
+
+class Secret:
+    """A text that does not show itself."""
+
+    __slots__ = ("text",)
+
+    text: str
+
+    def __init__(self, text: str) -> None:
+        object.__setattr__(self, "text", text)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError("a secret can't be changed")
+
+    def __repr__(self) -> str:
+        return "Secret(masked)"
+
+    def __bool__(self) -> bool:
+        return bool(self.text)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Secret):
+            return NotImplemented
+        return hmac.compare_digest(self.text.encode(), other.text.encode())
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise TypeError("a secret is never pickled")
+
+
+@dataclass(frozen=True)
+class AlertTargets:
+    """Where alerts are sent to."""
+
+    urls: tuple[Secret, ...] = ()
+    """Addresses as apprise understands them: `line://…`, `tgram://…`, `slack://…`, `mailto://…`."""
+    webhook: Secret | None = None
+    """Gets the alerts as JSON by POST."""
+
+
+def load_alert_targets(paths: Paths, environ: Mapping[str, str]) -> AlertTargets:
+    """The addresses, separated by spaces. Raises ConfigError when the file can't be used."""
+    values = _optional(paths, environ)
+    webhook = values.get(ALERT_WEBHOOK, "").strip()
+    if webhook and not webhook.startswith(("http://", "https://")):
+        raise ConfigError(f"{ALERT_WEBHOOK}: must be a URL that begins with https:// or http://")
+    urls = tuple(map(Secret, values.get(ALERT_URLS, "").split()))
+    return AlertTargets(urls, Secret(webhook) if webhook else None)
+
+
+def load_web_token(settings: Settings, paths: Paths, environ: Mapping[str, str]) -> Secret | None:
+    """The token of the operator's page; None where none is wanted.
+
+    Raises ConfigError when it is too short, or missing though other machines can reach the page.
+    """
+    token = _optional(paths, environ).get(WEB_TOKEN, "").strip()
+    if token and len(token) < _TOKEN_LENGTH:
+        raise ConfigError(f"{WEB_TOKEN}: must have at least {_TOKEN_LENGTH} characters")
+    if not token and settings.web.enabled and not settings.web.is_loopback:
+        raise ConfigError(
+            f"web.host: found {settings.web.host}, which other machines can reach; that needs a "
+            f"token: set {WEB_TOKEN} in the environment or in {paths.conf / 'secrets.env'}"
+        )
+    return Secret(token) if token else None
+
+
+def _optional(paths: Paths, environ: Mapping[str, str]) -> dict[str, str]:
+    """What the private file says, if there is one, and over it the environment."""
+    named = environ.get(FILE)
+    path = Path(named) if named else paths.conf / "secrets.env"
+    values = _read(path) if named or path.exists() else {}
+    chosen = {
+        name: environ[name] for name in (ALERT_URLS, ALERT_WEBHOOK, WEB_TOKEN) if name in environ
+    }
+    return {**values, **chosen}
 
 
 def load_key(settings: Settings, paths: Paths, environ: Mapping[str, str]) -> AceKey:
