@@ -326,12 +326,12 @@ class Settings(Strict):
             if self.mode is Mode.TESTNET:
                 return "must be given in testnet mode: the address of ACE's test system"
             return None
-        parts = split_url(self.ace.base_url)
-        host = (parts.hostname or "").rstrip(".") if parts else ""
         if self.mode is not Mode.LIVE:
-            if host in _PUBLIC_ACE_HOSTS:
+            if is_public_ace(self.ace.base_url):
                 return f"must not be the public exchange in {self.mode.value} mode"
-        elif parts and parts.scheme == "http" and not _is_loopback(host):
+            return None
+        parts = split_url(self.ace.base_url)
+        if parts and parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
             return "must be https in live mode: orders and their key would travel in the clear"
         return None
 
@@ -358,6 +358,12 @@ class Settings(Strict):
             must = f"must be {symbol}, which gives {pair} its price {means}"
             found.append(Fault((*at, "binance"), must, ((*at, "rate"),)))
         return found
+
+
+def is_public_ace(url: str) -> bool:
+    """Whether an address is that of the public exchange, where real people trade."""
+    parts = split_url(url)
+    return parts is not None and (parts.hostname or "").rstrip(".") in _PUBLIC_ACE_HOSTS
 
 
 def _is_loopback(host: str) -> bool:

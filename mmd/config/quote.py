@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
 from typing import Annotated, Literal
@@ -107,6 +108,17 @@ class QuoteSettings(Strict):
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class SelfTradeCaps:
+    """The most within a span of time; None: no cap."""
+
+    count: int
+    amount: Decimal | None
+    """In base currency."""
+    fees: Decimal | None
+    """In quote currency."""
+
+
 class SelfTradeSettings(Strict):
     """Trading with oneself to print volume. Refused in live mode."""
 
@@ -116,7 +128,11 @@ class SelfTradeSettings(Strict):
     """self_midtrader: at the middle between best bid and ask; self_trader: at a price drawn
     at random between them."""
     volume_threshold: Number = Field(default=Decimal(1), gt=0, le=Decimal("1e12"))
-    """Volume traded on Binance, in base currency, that causes one self-trade."""
+    """Volume traded on Binance, in base currency, that causes one self-trade; varied at random
+    by a fifth either way."""
+    every_s: SecondsRange | None = None
+    """A self-trade also takes place when none has for a time drawn at random from this range;
+    not given: by volume only."""
     amount: AmountRange | None = None
     """Amount of a self-trade, drawn at random, in base currency; not given: as for quotes."""
     first_side: FirstSide = FirstSide.RANDOM
@@ -125,8 +141,26 @@ class SelfTradeSettings(Strict):
     """Most self-trades within any hour."""
     max_per_day: int = Field(default=600, ge=1, le=86_400)
     """Most self-trades within any 24 hours."""
+    max_amount_per_hour: Number | None = Field(default=None, gt=0, le=Decimal("1e12"))
+    """Most base currency traded with ourselves within any hour; not given: no cap."""
+    max_amount_per_day: Number | None = Field(default=None, gt=0, le=Decimal("1e12"))
+    """Most base currency traded with ourselves within any 24 hours; not given: no cap."""
+    max_fees_per_hour: Number | None = Field(default=None, gt=0, le=Decimal("1e18"))
+    """Self-trades stop once this much fee, in quote currency, was paid for them within an hour;
+    not given: no cap."""
+    max_fees_per_day: Number | None = Field(default=None, gt=0, le=Decimal("1e18"))
+    """Self-trades stop once this much fee, in quote currency, was paid for them within 24 hours;
+    not given: no cap."""
     sleep_s: SecondsRange = SecondsRange(min=1, max=5)
     """Pause after a self-trade, drawn at random."""
+
+    @property
+    def caps_per_hour(self) -> SelfTradeCaps:
+        return SelfTradeCaps(self.max_per_hour, self.max_amount_per_hour, self.max_fees_per_hour)
+
+    @property
+    def caps_per_day(self) -> SelfTradeCaps:
+        return SelfTradeCaps(self.max_per_day, self.max_amount_per_day, self.max_fees_per_day)
 
 
 def _parse_rate(value: object) -> Pair | Literal["auto"] | None:

@@ -5,72 +5,172 @@ Pure; the random source and the clock come in. Refused in live mode by the confi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from decimal import ROUND_FLOOR, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from enum import Enum
 from random import Random
 
-from mmd.cells.layouts import BookState
+from mmd.cells.layouts import VOLUME_UNIT, BookState
 from mmd.config.model import FirstSide, SelfTradeMethod, SelfTradeSettings
 from mmd.decide.ladder import WantedQuote
-from mmd.decide.ledger import SELF_TRADE_LEVEL
+from mmd.decide.ledger import SELF_TRADE_LEVEL, Entry, Ledger
+from mmd.decide.plan import would_meet
 from mmd.words.market import MarketRules, OrderBook, Side
 
-_E8 = Decimal("1e8")
-_HOUR_S, _DAY_S = 3600, 86_400
-_SPREAD_OF_THRESHOLD = (0.8, 1.2)
+_HOUR, _DAY = 60, 1440
+_LEAST_PERCENT, _MOST_PERCENT = 80, 120
+_MOST_OWED = 10
+"""So many thresholds of volume are remembered while no self-trade can take place."""
+
+
+class Cause(Enum):
+    """Why a self-trade is due."""
+
+    VOLUME = "volume"
+    TIME = "time"
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """Self-trades together: how many, how much base currency, what fees in quote currency."""
+
+    count: int = 0
+    amount: Decimal = Decimal(0)
+    fees: Decimal = Decimal(0)
+
+    def plus(self, other: Sum) -> Sum:
+        return Sum(self.count + other.count, self.amount + other.amount, self.fees + other.fees)
+
+    @classmethod
+    def of(cls, parts: Iterable[Sum]) -> Sum:
+        total = cls()
+        for part in parts:
+            total = total.plus(part)
+        return total
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A self-trade that was begun."""
+
+    minute: int
+    amount: Decimal
+    claimed_e8: int
+    """The counted volume that it used up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What must survive restarts: where the counting stands, and when trades took place."""
+    """What must survive restarts: how far the counting got, and what was traded."""
 
     epoch: int = 0
-    """The book's counting that `from_e8` belongs to."""
-    from_e8: int = 0
-    """Cumulative volume at the last trade, in units of 1e-8."""
-    target_e8: int = 0
-    """Volume beyond `from_e8` that causes the next trade."""
-    traded_s: tuple[int, ...] = ()
-    """Wall times of the trades of the last day, seconds since 1970."""
-    traded_amount: Decimal = Decimal(0)
-    """Amount traded with ourselves in all, in base currency."""
+    """The book's counting that `seen_e8` belongs to."""
+    seen_e8: int = 0
+    """The book's volume up to which is counted, in units of 1e-8."""
+    counted_e8: int = 0
+    """Volume that no self-trade has answered yet."""
+    factor: Decimal = Decimal(0)
+    """By which the threshold is varied until the next self-trade; 0: not drawn yet."""
+    due_s: float = 0.0
+    """Wall time, seconds since 1970, at which a self-trade is due without volume."""
     sleeps_until_s: float = 0.0
     """Wall time before which nothing is traded."""
+    minutes: tuple[tuple[int, Sum], ...] = ()
+    """What was begun in each minute (since 1970) of the last day that had any, oldest first."""
+    done: Sum = Sum()
+    """What was traded with ourselves in all."""
 
-    def rearmed(self, book: BookState, settings: SelfTradeSettings, random: Random) -> Progress:
-        """Counting anew from the book's present volume, to a threshold varied at random."""
-        factor = Decimal(repr(random.uniform(*_SPREAD_OF_THRESHOLD)))
-        target = int(settings.volume_threshold * factor * _E8)
-        return replace(self, epoch=book.epoch, from_e8=book.volume_e8, target_e8=target)
+    def armed(self, settings: SelfTradeSettings, now_s: float, random: Random) -> Progress:
+        """With the threshold's variation and the due time drawn anew."""
+        factor = Decimal(random.randint(_LEAST_PERCENT, _MOST_PERCENT)) / 100
+        every = settings.every_s
+        due_s = now_s + random.uniform(every.min, every.max) if every is not None else 0.0
+        return replace(self, factor=factor, due_s=due_s)
 
-    def traded(
-        self, amount: Decimal, now_s: float, settings: SelfTradeSettings, random: Random
-    ) -> Progress:
-        """With one more trade, and the pause after it."""
-        kept = tuple(when for when in self.traded_s if now_s - when < _DAY_S)
+    def looked(self, book: BookState, settings: SelfTradeSettings) -> Progress:
+        """With what the book's volume grew by. Differences mean something within one epoch only;
+        what an earlier epoch brought stays counted."""
+        grown = 0
+        if book.epoch == self.epoch and book.volume_e8 >= self.seen_e8:
+            grown = book.volume_e8 - self.seen_e8
+        most = _MOST_OWED * _e8(settings.volume_threshold)
+        counted = min(self.counted_e8 + grown, most)
+        return replace(self, epoch=book.epoch, seen_e8=book.volume_e8, counted_e8=counted)
+
+    def target_e8(self, settings: SelfTradeSettings) -> int:
+        """The counted volume that causes the next self-trade; 0 before the first draw."""
+        return _e8(settings.volume_threshold * self.factor)
+
+    def cause(self, settings: SelfTradeSettings, now_s: float) -> Cause | None:
+        """Why a self-trade is due; None if none is. A pause or due time further off than the
+        configuration knows is due to a clock that was set back, and does not count."""
+        if not self.factor or 0 < self.sleeps_until_s - now_s <= settings.sleep_s.max:
+            return None
+        if self.counted_e8 >= self.target_e8(settings):
+            return Cause.VOLUME
+        every = settings.every_s
+        if every is not None and not 0 < self.due_s - now_s <= every.max:
+            return Cause.TIME
+        return None
+
+    def within(self, minutes: int, now_s: float) -> Sum:
+        """What was begun within the last so many minutes; the oldest of them counts whole."""
+        since = int(now_s) // 60 - minutes
+        return Sum.of(sums for minute, sums in self.minutes if minute >= since)
+
+    def last_hour(self, now_s: float) -> Sum:
+        return self.within(_HOUR, now_s)
+
+    def last_day(self, now_s: float) -> Sum:
+        return self.within(_DAY, now_s)
+
+    def room(self, settings: SelfTradeSettings, now_s: float) -> Decimal | NoTrade:
+        """How much the caps leave for the next self-trade, in base currency."""
+        room = Decimal("Infinity")
+        for name, spent, most in (
+            ("hour", self.last_hour(now_s), settings.caps_per_hour),
+            ("day", self.last_day(now_s), settings.caps_per_day),
+        ):
+            if spent.count >= most.count:
+                return NoTrade(f"the last {name} had all {most.count} self-trades allowed")
+            if most.fees is not None and spent.fees >= most.fees:
+                return NoTrade(f"the last {name} had all {most.fees} of fees allowed")
+            if most.amount is not None:
+                room = min(room, most.amount - spent.amount)
+        return room
+
+    def begun(
+        self,
+        cause: Cause,
+        amount: Decimal,
+        settings: SelfTradeSettings,
+        now_s: float,
+        random: Random,
+    ) -> tuple[Progress, Attempt]:
+        """With one more self-trade, which counts against the caps from before it is sent, and
+        the pause after it."""
+        claimed = min(self.counted_e8, self.target_e8(settings)) if cause is Cause.VOLUME else 0
+        attempt = Attempt(int(now_s) // 60, amount, claimed)
+        pause_s = random.uniform(settings.sleep_s.min, settings.sleep_s.max)
+        begun = replace(
+            self,
+            counted_e8=self.counted_e8 - claimed,
+            sleeps_until_s=now_s + pause_s,
+            minutes=_added(self.minutes, attempt.minute, Sum(1, amount)),
+        )
+        return begun.armed(settings, now_s, random), attempt
+
+    def ended(self, attempt: Attempt, matched: Decimal, fees: Decimal) -> Progress:
+        """With the outcome of a self-trade: what was not matched with ourselves is still owed."""
+        missed = attempt.amount - matched
+        owed = int(attempt.claimed_e8 * missed / attempt.amount)
         return replace(
             self,
-            traded_s=(*kept, int(now_s)),
-            traded_amount=self.traded_amount + amount,
-            sleeps_until_s=now_s + random.uniform(settings.sleep_s.min, settings.sleep_s.max),
+            counted_e8=self.counted_e8 + owed,
+            minutes=_added(self.minutes, attempt.minute, Sum(0, -missed, fees)),
+            done=self.done.plus(Sum(int(matched > 0), matched, fees)),
         )
-
-    def is_counting(self, book: BookState) -> bool:
-        """Whether the volumes of the book and of this progress may be compared."""
-        return self.target_e8 > 0 and self.epoch == book.epoch and book.volume_e8 >= self.from_e8
-
-    def is_due(self, book: BookState, settings: SelfTradeSettings, now_s: float) -> bool:
-        """Whether enough was traded on Binance, and neither pause nor cap forbids it."""
-        if not self.is_counting(book) or book.volume_e8 - self.from_e8 < self.target_e8:
-            return False
-        return now_s >= self.sleeps_until_s and not self.is_capped(settings, now_s)
-
-    def is_capped(self, settings: SelfTradeSettings, now_s: float) -> bool:
-        """Whether the trades of the last hour or day are as many as allowed."""
-        last_hour = sum(1 for when in self.traded_s if now_s - when < _HOUR_S)
-        last_day = sum(1 for when in self.traded_s if now_s - when < _DAY_S)
-        return last_hour >= settings.max_per_hour or last_day >= settings.max_per_day
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,28 +184,36 @@ def two_orders(
     book: OrderBook,
     settings: SelfTradeSettings,
     default_amount: tuple[Decimal, Decimal],
+    room: Decimal,
     rules: MarketRules,
     random: Random,
 ) -> tuple[WantedQuote, WantedQuote] | NoTrade:
-    """The order that goes first and its opposite, at one price strictly inside the spread."""
+    """The order that goes first and its opposite, at one price strictly inside the spread.
+
+    `default_amount`: bounds where the settings have none; `room`: the most that the caps leave.
+    """
     if not book.bids or not book.asks:
         return NoTrade("the venue's book is one-sided")
     prices = inside_prices(book.bids[0].price, book.asks[0].price, rules.tick)
     if not prices:
         return NoTrade("there is no price inside the venue's spread")
+    amount = _amount(settings, default_amount, room, rules, random)
+    if isinstance(amount, NoTrade):
+        return amount
     middle = settings.method is SelfTradeMethod.SELF_MIDTRADER
     price = prices[(len(prices) - 1) // 2 if middle else random.randrange(len(prices))]
-    least, most = default_amount
-    if settings.amount is not None:
-        least, most = settings.amount.min, settings.amount.max
-    share = Decimal(random.randrange(1 << 30)) / (1 << 30)
-    amount = rules.round_amount(least + (most - least) * share)
-    if not rules.min_amount <= amount <= rules.max_amount:
-        return NoTrade(f"the venue does not take an amount of {amount}")
     first = _first_side(settings.first_side, random)
     return WantedQuote(first, SELF_TRADE_LEVEL, price, amount), WantedQuote(
         first.opposite, SELF_TRADE_LEVEL, price, amount
     )
+
+
+def met_quote(ledger: Ledger, price: Decimal) -> Entry | None:
+    """An order of ours that a self-trade at a price would meet, other than self-trades."""
+    for entry in ledger.live():
+        if entry.level != SELF_TRADE_LEVEL and would_meet(entry.side.opposite, price, entry.price):
+            return entry
+    return None
 
 
 def inside_prices(bid: Decimal, ask: Decimal, tick: Decimal) -> Sequence[Decimal]:
@@ -118,8 +226,7 @@ class _Grid(Sequence[Decimal]):
     def __init__(self, bid: Decimal, ask: Decimal, tick: Decimal) -> None:
         self._first = ((bid / tick).to_integral_value(ROUND_FLOOR) + 1) * tick
         self._tick = tick
-        below = ask - self._first
-        self._length = max(0, -int((-below / tick).to_integral_value(ROUND_FLOOR)))
+        self._length = max(0, int(((ask - self._first) / tick).to_integral_value(ROUND_CEILING)))
 
     def __len__(self) -> int:
         return self._length
@@ -130,7 +237,40 @@ class _Grid(Sequence[Decimal]):
         return self._first + index * self._tick
 
 
+def _amount(
+    settings: SelfTradeSettings,
+    default: tuple[Decimal, Decimal],
+    room: Decimal,
+    rules: MarketRules,
+    random: Random,
+) -> Decimal | NoTrade:
+    """An amount on the lot grid, within the settings', the venue's and the caps' bounds."""
+    least, most = default
+    if settings.amount is not None:
+        least, most = settings.amount.min, settings.amount.max
+    if room < least:
+        return NoTrade(f"the caps on the amount leave {max(room, Decimal(0))}")
+    lowest = (max(least, rules.min_amount) / rules.lot).to_integral_value(ROUND_CEILING)
+    highest = (min(most, room, rules.max_amount) / rules.lot).to_integral_value(ROUND_FLOOR)
+    if lowest > highest:
+        return NoTrade(f"the venue takes no amount from {least} to {most}")
+    return random.randrange(int(lowest), int(highest) + 1) * rules.lot
+
+
 def _first_side(chosen: FirstSide, random: Random) -> Side:
     if chosen is FirstSide.RANDOM:
         return random.choice((Side.BUY, Side.SELL))
     return Side[chosen.name]
+
+
+def _e8(volume: Decimal) -> int:
+    return int(volume / VOLUME_UNIT)
+
+
+def _added(
+    minutes: tuple[tuple[int, Sum], ...], minute: int, sums: Sum
+) -> tuple[tuple[int, Sum], ...]:
+    """With more in one minute, and without what is older than a day."""
+    kept = {at: before for at, before in minutes if at >= minute - _DAY}
+    kept[minute] = kept.get(minute, Sum()).plus(sums)
+    return tuple(sorted(kept.items()))
