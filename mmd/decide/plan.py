@@ -90,9 +90,10 @@ def plan(
     return actions
 
 
-def cancel_all(ledger: Ledger, reason: str) -> list[Action]:
-    """Pulls every order that can be cancelled now, nearest to the market first."""
-    entries = [entry for entry in ledger.live() if entry.state.rests]
+def cancel_all(ledger: Ledger, reason: str, spare: int | None = None) -> list[Action]:
+    """Pulls every order that can be cancelled now, nearest to the market first; those of the
+    level `spare` are somebody else's business."""
+    entries = [e for e in ledger.live() if e.state.rests and e.level != spare]
     entries.sort(key=lambda entry: entry.level)
     return [Cancel(entry, Urgency.HARM, reason) for entry in entries]
 

@@ -13,7 +13,7 @@ from random import Random
 from mmd.cells.layouts import BookState
 from mmd.config.model import QuoteSettings
 from mmd.decide.ladder import Draw, Place, WantedQuote, draw, draw_all, wanted_ladder, wanted_quote
-from mmd.decide.ledger import Ledger
+from mmd.decide.ledger import SELF_TRADE_LEVEL, Ledger
 from mmd.decide.plan import Action, Keep, cancel_all, plan
 from mmd.decide.reference import (
     AgeLimits,
@@ -82,7 +82,7 @@ class Quoter:
             found = self._jumps.check(found, now_ns)
         if isinstance(found, NoReference):
             self.reference, self.note = None, found.reason
-            return cancel_all(ledger, found.reason)
+            return cancel_all(ledger, found.reason, spare=SELF_TRADE_LEVEL)
         if not self._is_due(found, ledger, now_ns, dirty):
             return []
         self.reference, self.note, self.decided_ns = found, "", now_ns

@@ -16,7 +16,8 @@ from decimal import Decimal
 from itertools import takewhile
 from typing import Any, TypeVar
 
-from mmd.decide.ledger import Entry, Event, Ledger, State
+from mmd.decide.ladder import WantedQuote
+from mmd.decide.ledger import SELF_TRADE_LEVEL, Entry, Event, Ledger, State
 from mmd.decide.plan import Action, Cancel, Place, Urgency
 from mmd.decide.reconcile import Differences, reconcile, settle
 from mmd.venues.ace import calls, listing
@@ -32,11 +33,13 @@ from mmd.words.errors import (
     OutcomeUnknown,
     RateLimited,
     Refused,
+    Unavailable,
 )
 from mmd.words.ids import ClientIds, Owner, owner_of
 from mmd.words.market import MarketRules, NewOrder, Order, OwnTrade, Side
 
 log = logging.getLogger("mmaker")
+self_trade_log = logging.getLogger("selftrader")
 
 T = TypeVar("T")
 
@@ -48,6 +51,7 @@ _PRIORITY = {
 }
 _HOLD_OFF_NS = 1_000_000_000
 _HOLD_OFF_BALANCE_NS = 5_000_000_000
+_NEVER_NS = 1 << 62
 _PATIENCE_S = 3.0
 """How long an order with a lost reply may take to arrive before it counts as never arrived."""
 
@@ -92,6 +96,33 @@ class Desk:
             self._start(chunk, now_ns, expires_ns)
             left = left[len(chunk) :]
         return len(left)
+
+    async def place_opposites(
+        self, first: WantedQuote, second: WantedQuote, may_send: Callable[[], str | None]
+    ) -> list[Entry]:
+        """Sends two orders that are to meet: in one batch where the venue allows, else the second
+        as soon as the first rests. Returns both when all is answered; none when it can't be now.
+
+        Both are in the ledger before either is sent, so that no quote is placed in their way.
+        """
+        now_ns, endpoint = self.clock_ns(), self.client.endpoint
+        together = endpoint.submit_path is not None and endpoint.max_orders >= 2
+        if self._trading >= self.max_in_flight:
+            return []
+        if not self.budget.try_take(Priority.TOUCH, now_ns, 1 if together else 2):
+            return []
+        places = [Place(quote, Urgency.TOUCH, "self-trade") for quote in (first, second)]
+        entries = [self._want(place, now_ns, _NEVER_NS) for place in places]
+        groups = [entries] if together else [[entry] for entry in entries]
+        await asyncio.wait({self._trade(self._place_in_turn(groups, may_send))})
+        return entries
+
+    async def ask(self, call: Call[T]) -> T:
+        """Asks the venue. Raises Unavailable when the budget does not allow it now, and what the
+        call ends with."""
+        if not self.budget.try_take(Priority.TOUCH, self.clock_ns()):
+            raise Unavailable(f"{call.kind}: no request is left in the budget")
+        return await self._call(call)
 
     async def settle_down(self) -> None:
         """Waits until every request under way has its outcome."""
@@ -151,10 +182,11 @@ class Desk:
         order = NewOrder(self.ids.make(), quote.side, quote.price, quote.amount)
         return self.ledger.want(order, quote.level, now_ns, expires_ns)
 
-    def _trade(self, work: Coroutine[Any, Any, None]) -> None:
+    def _trade(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         self._trading += 1
         task = self._spawn(work)
         task.add_done_callback(self._traded)
+        return task
 
     def _traded(self, _task: asyncio.Task[None]) -> None:
         self._trading -= 1
@@ -179,10 +211,26 @@ class Desk:
             self._heed(error)
             raise
 
-    async def _place(self, entries: list[Entry]) -> None:
-        fault = self.may_send()
+    async def _place_in_turn(
+        self, groups: list[list[Entry]], may_send: Callable[[], str | None]
+    ) -> None:
+        """Places each group only while all of those before it rest."""
+        sent: list[Entry] = []
+
+        def fault() -> str | None:
+            gone = next((entry for entry in sent if not entry.state.rests), None)
+            return f"{describe(gone)} does not rest" if gone else may_send()
+
+        for group in groups:
+            await self._place(group, fault)
+            sent += group
+
+    async def _place(
+        self, entries: list[Entry], may_send: Callable[[], str | None] | None = None
+    ) -> None:
+        fault = (may_send or self.may_send)()
         if fault is not None:
-            log.info("not sent: %s: %s", ", ".join(map(describe, entries)), fault)
+            _log(entries[0]).info("not sent: %s: %s", ", ".join(map(describe, entries)), fault)
             for entry in entries:
                 self._apply(entry, Event.DROPPED)
             return
@@ -199,7 +247,7 @@ class Desk:
             entry.order_no = answer
             self._apply(entry, Event.ACCEPTED)
             self.refused_in_a_row = 0
-            log.info("placed %s", describe(entry))
+            _log(entry).info("placed %s", describe(entry))
             return
         self._heed(answer)
         self._note("order %s: %s", describe(entry), answer)
@@ -210,10 +258,10 @@ class Desk:
             self._apply(entry, Event.REFUSED)
             self.refused_in_a_row += 1
             no_money = isinstance(answer, InsufficientBalance)
-            self._hold_off(entry.side, _HOLD_OFF_BALANCE_NS if no_money else _HOLD_OFF_NS)
+            self._hold_off(entry, _HOLD_OFF_BALANCE_NS if no_money else _HOLD_OFF_NS)
         else:
             self._apply(entry, Event.DROPPED)
-            self._hold_off(entry.side, _HOLD_OFF_NS)
+            self._hold_off(entry, _HOLD_OFF_NS)
 
     async def _cancel(self, actions: list[Cancel]) -> None:
         self.requests += 1
@@ -226,7 +274,7 @@ class Desk:
         entry = action.entry
         if answer is None:
             self._apply(entry, Event.CANCELLED)
-            log.info("%s: %s", describe(entry), action.reason)
+            _log(entry).info("%s: %s", describe(entry), action.reason)
         elif isinstance(answer, OrderGone):
             await self._look_up(entry)
         else:
@@ -294,12 +342,19 @@ class Desk:
     def _apply(self, entry: Entry, event: Event) -> None:
         self.ledger.apply(entry.order.client_id, event, self.clock_ns())
 
-    def _hold_off(self, side: Side, for_ns: int) -> None:
-        self.hold_off_until_ns[side] = self.clock_ns() + for_ns
+    def _hold_off(self, entry: Entry, for_ns: int) -> None:
+        """No quotes on the order's side for a while, since the venue did not take it."""
+        if entry.level != SELF_TRADE_LEVEL:
+            self.hold_off_until_ns[entry.side] = self.clock_ns() + for_ns
 
     def _note(self, text: str, *values: object) -> None:
         self.last_error = text % values
         log.warning(text, *values)
+
+
+def _log(entry: Entry) -> logging.Logger:
+    """Where an order's doings are told: the quotes' log, or that of the self-trades."""
+    return self_trade_log if entry.level == SELF_TRADE_LEVEL else log
 
 
 def describe(entry: Entry) -> str:
