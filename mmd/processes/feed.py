@@ -84,6 +84,7 @@ class FeedTiming:
     recheck_s: float = 2.0
     """Between two questions to REST about the same doubt."""
     lag_limit_s: float = 1.0
+    """Growth of the lag; `inf` for streams whose clock runs slower than real time."""
     patience_s: float = 2.0
     """Lag or backlog over its limit for longer than this is an overflow."""
 
@@ -265,7 +266,7 @@ class Feed:
 
     def _new_overload(self) -> Overload:
         timing = self._timing
-        return Overload(int(timing.lag_limit_s * 1_000), int(timing.patience_s * SECOND_NS))
+        return Overload(timing.lag_limit_s * 1_000, int(timing.patience_s * SECOND_NS))
 
     def _new_quiet(self) -> Quiet:
         timing = self._timing

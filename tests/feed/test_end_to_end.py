@@ -7,6 +7,7 @@ import json
 import math
 from dataclasses import replace
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from tests.sim_binance.support import Venue, venue
 
 pytestmark = pytest.mark.recordings
 LEVELS = 20
-FAST = 500.0
-HASTY = replace(QUICK, link=replace(QUICK.link, overlap_s=0.03))
+FAST = 250.0
+HASTY = replace(QUICK, link=replace(QUICK.link, overlap_s=0.05))
 """At this speed more arrives while two connections overlap than the kernel would hold."""
 
 
@@ -82,6 +83,15 @@ def bitcoin(recordings: Path) -> Recording:
     return Recording(next(recordings.glob("btcusdt_*.gz")))
 
 
+@pytest.fixture(scope="module")
+def short(recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    """The recording's first minute and a half."""
+    path = tmp_path_factory.mktemp("short") / "btcusdt.gz"
+    with gzip.open(next(recordings.glob("btcusdt_*.gz"))) as whole, gzip.open(path, "wb", 1) as cut:
+        cut.writelines(islice(whole, 10_000))
+    return Recording(path)
+
+
 def feed_of(nest: Nest, played: Venue, recording: Recording, **changes: object) -> Running:
     symbol = recording.last_ticker["s"]
     sim = played.sim
@@ -131,22 +141,22 @@ def test_aggregates_give_the_same_volume(nest: Nest, bitcoin: Recording) -> None
 
 
 def test_a_cut_in_the_middle_loses_only_what_is_counted_as_missed(
-    nest: Nest, bitcoin: Recording
+    nest: Nest, short: Recording
 ) -> None:
     with (
-        venue(replay=[bitcoin.path], once=True, speed=FAST) as played,
-        feed_of(nest, played, bitcoin) as feed,
+        venue(replay=[short.path], once=True, speed=FAST) as played,
+        feed_of(nest, played, short) as feed,
     ):
-        feed.wait_for(lambda book: book.trade_count > bitcoin.trades // 3)
+        feed.wait_for(lambda book: book.trade_count > short.trades // 3)
         played.strike("drop", how="rst")
         played.strike("trade_gap", symbol="BTCUSDT", count=25)
-        feed.wait_for(lambda book: book.last_trade_id == bitcoin.last_trade)
-        feed.wait_for(lambda book: book.update_id >= bitcoin.last_ticker["u"])
+        feed.wait_for(lambda book: book.last_trade_id == short.last_trade)
+        feed.wait_for(lambda book: book.update_id >= short.last_ticker["u"])
         book = feed.book
-        assert_same_price(book, bitcoin.last_ticker)
+        assert_same_price(book, short.last_ticker)
         assert book.missed_trades >= 25
-        assert book.trade_count + book.missed_trades == bitcoin.trades
-        assert book.volume < bitcoin.volume
+        assert book.trade_count + book.missed_trades == short.trades
+        assert book.volume < short.volume
 
 
 def test_a_cut_after_the_end_brings_the_same_price_back(nest: Nest, bitcoin: Recording) -> None:
@@ -196,35 +206,35 @@ def test_over_tls_the_cells_end_where_the_recording_ends(
     ],
 )
 def test_faults_that_lose_nothing_change_nothing(
-    nest: Nest, bitcoin: Recording, fault: str, details: dict[str, Any]
+    nest: Nest, short: Recording, fault: str, details: dict[str, Any]
 ) -> None:
     with (
-        venue(replay=[bitcoin.path], once=True, speed=FAST) as played,
-        feed_of(nest, played, bitcoin, timing=HASTY) as feed,
+        venue(replay=[short.path], once=True, speed=FAST) as played,
+        feed_of(nest, played, short, timing=HASTY) as feed,
     ):
-        feed.wait_for(lambda book: book.trade_count > bitcoin.trades // 4)
+        feed.wait_for(lambda book: book.trade_count > short.trades // 4)
         assert played.strike(fault, **details) == 1
-        feed.wait_for(lambda book: book.last_trade_id == bitcoin.last_trade)
-        feed.wait_for(lambda book: book.update_id >= bitcoin.last_ticker["u"])
+        feed.wait_for(lambda book: book.last_trade_id == short.last_trade)
+        feed.wait_for(lambda book: book.update_id >= short.last_ticker["u"])
         book = feed.book
-        assert_same_price(book, bitcoin.last_ticker)
-        assert book.volume == bitcoin.volume
-        assert (book.trade_count, book.missed_trades) == (bitcoin.trades, 0)
+        assert_same_price(book, short.last_ticker)
+        assert book.volume == short.volume
+        assert (book.trade_count, book.missed_trades) == (short.trades, 0)
 
 
 @pytest.mark.parametrize("kind", ["garbage", "cut_off"])
 def test_faults_that_break_the_connection_are_survived(
-    nest: Nest, bitcoin: Recording, kind: str
+    nest: Nest, short: Recording, kind: str
 ) -> None:
     with (
-        venue(replay=[bitcoin.path], once=True, speed=FAST) as played,
-        feed_of(nest, played, bitcoin) as feed,
+        venue(replay=[short.path], once=True, speed=FAST) as played,
+        feed_of(nest, played, short) as feed,
     ):
-        feed.wait_for(lambda book: book.trade_count > bitcoin.trades // 4)
+        feed.wait_for(lambda book: book.trade_count > short.trades // 4)
         assert played.strike("bad_frame", kind=kind) == 1
-        feed.wait_for(lambda book: book.last_trade_id == bitcoin.last_trade)
-        feed.wait_for(lambda book: book.update_id >= bitcoin.last_ticker["u"])
+        feed.wait_for(lambda book: book.last_trade_id == short.last_trade)
+        feed.wait_for(lambda book: book.update_id >= short.last_ticker["u"])
         book = feed.book
-        assert_same_price(book, bitcoin.last_ticker)
-        assert book.trade_count + book.missed_trades == bitcoin.trades
+        assert_same_price(book, short.last_ticker)
+        assert book.trade_count + book.missed_trades == short.trades
         assert feed.health.errors > 0

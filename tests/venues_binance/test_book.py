@@ -83,6 +83,7 @@ def test_a_disconnect_keeps_the_numbers_and_takes_the_validity() -> None:
     assert state.book().status == BookStatus.DISCONNECTED
     assert state.book().bid_price == 100.0
     assert state.depth.status == BookStatus.DISCONNECTED
+    state.connected()
     assert state.wants_seed
 
 
@@ -95,6 +96,26 @@ def test_a_seed_makes_a_quiet_symbol_valid_again() -> None:
     assert state.book().is_valid
     assert state.book().last_frame_ns == NOW + 9
     assert not state.wants_seed
+
+
+def test_a_seed_holds_older_tickers_back_but_not_for_ever() -> None:
+    state = fresh()
+    state.ticker(tick(5), NOW)
+    state.disconnected()
+    state.connected()
+    state.seed(snapshot(1_000), NOW)
+    assert not state.ticker(tick(6), NOW + 900_000_000)
+    assert not state.ticker(tick(5), NOW + 2_000_000_000)
+    assert state.ticker(tick(7), NOW + 2_000_000_000)
+    assert state.book().update_id == 7
+    assert not state.ticker(tick(6), NOW + 3_000_000_000)
+
+
+def test_refused_tickers_are_no_sign_of_life_of_the_stream() -> None:
+    state = fresh()
+    state.ticker(tick(5), NOW)
+    state.ticker(tick(4), NOW + 9)
+    assert state.last_ticker_ns == NOW
 
 
 def test_an_empty_seed_settles_nothing() -> None:

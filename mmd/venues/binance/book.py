@@ -19,6 +19,9 @@ from mmd.venues.binance.messages import BookTicker, PartialDepth, Trade
 IDS_RESTARTED_MS = 1_000
 """A trade this much newer than the last one, yet with a lower id, tells that ids began anew."""
 _LOW_SEEDS = 2
+_SEED_GUARD_NS = 1_000_000_000
+"""For this long a snapshot's id holds back bookTickers that are older. That both count alike is
+customary but not promised, so it must not hold them back for ever."""
 
 
 class FeedState:
@@ -40,6 +43,8 @@ class FeedState:
         self._last_data_ns = before.last_data_ns
         self._exchange_ms = before.exchange_ms
         self._last_ticker_ns = 0
+        self._stream_id = before.update_id
+        self._seeded_ns = 0
         self._taken = self._refused = self._low_seeds = 0
         self.depth = DepthState(status=BookStatus.DISCONNECTED)
 
@@ -61,7 +66,7 @@ class FeedState:
 
     @property
     def last_ticker_ns(self) -> int:
-        """When the stream last sent a price, whether or not it was taken; 0: not in this life."""
+        """When the stream last brought a price that counted; 0: not in this life."""
         return self._last_ticker_ns
 
     def connected(self) -> None:
@@ -80,11 +85,12 @@ class FeedState:
     def ticker(self, ticker: BookTicker, now_ns: int) -> bool:
         """Takes a bookTicker; False if it is not newer than what stands."""
         _, update_id, bid_price, bid_qty, ask_price, ask_qty = ticker
-        self._last_ticker_ns = now_ns
-        if update_id <= self.update_id:
+        if update_id <= self.update_id and not self._outlasts_seed(update_id, now_ns):
             self._refused += 1
             return False
         self._taken += 1
+        self._stream_id = update_id
+        self._last_ticker_ns = now_ns
         self._set_top(update_id, (bid_price, bid_qty, ask_price, ask_qty), now_ns)
         return True
 
@@ -141,9 +147,10 @@ class FeedState:
             if self._low_seeds < _LOW_SEEDS:
                 return False
             self._new_epoch()
+            self._stream_id = 0
             self.depth = self.depth._replace(status=BookStatus.DISCONNECTED)
         self._low_seeds = 0
-        self._last_frame_ns = now_ns
+        self._last_frame_ns = self._seeded_ns = now_ns
         self._set_top(seed.update_id, _best(seed), now_ns)
         if self.status != BookStatus.VALID:
             return False  # an empty book, perhaps of a symbol that does not trade yet
@@ -172,6 +179,11 @@ class FeedState:
             self._last_data_ns,
             self._exchange_ms,
         )
+
+    def _outlasts_seed(self, update_id: int, now_ns: int) -> bool:
+        """Whether nothing but a snapshot's id speaks against this id, and has done so for long."""
+        is_held_back = self._stream_id < update_id <= self.update_id
+        return is_held_back and now_ns - self._seeded_ns > _SEED_GUARD_NS
 
     def _set_top(self, update_id: int, top: tuple[float, float, float, float], now_ns: int) -> None:
         self.update_id = update_id

@@ -13,7 +13,7 @@ class Overload:
     only its growth over the connection's own minimum means anything.
     """
 
-    lag_limit_ms: int = 1_000
+    lag_limit_ms: float = 1_000.0
     patience_ns: int = 2_000_000_000
     """Lag or backlog must stay over its limit for longer than this."""
     _least_lag_ms: int | None = None
