@@ -15,12 +15,13 @@ import resource
 import signal
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from mmd.cells.layouts import HealthCell, ParentCell
 from mmd.processes.context import ChildContext, Entry, Heart, ParentLink, Stop
-from mmd.supervision.lock import Lock
+from mmd.supervision.lock import Lock, LockHeld
 from mmd.words.errors import Exit, MmdError
 
 log = logging.getLogger(__name__)
@@ -71,8 +72,7 @@ def live(birth: Birth) -> None:
     stop = _TimedStop(birth.drain_s if birth.drains else None)
     context = ChildContext(birth.name, heart, stop, link, birth.home)
     code = _run(birth, context)
-    if not stop.requested:
-        _end_frozen_parent(link)
+    _end_frozen_parent(link)
     sys.exit(code)
 
 
@@ -93,6 +93,9 @@ def _run(birth: Birth, context: ChildContext) -> int:
     try:
         lock = Lock(birth.lock) if birth.lock else None
         birth.entry(context)
+    except LockHeld as error:
+        _last_words(context.heart, str(error))
+        return Exit.UNREACHABLE  # it will be free some time: no reason to be parked
     except MmdError as error:
         log.error("%s ends: %s", birth.name, error)
         _last_words(context.heart, str(error))
@@ -109,8 +112,14 @@ def _run(birth: Birth, context: ChildContext) -> int:
 
 
 def _last_words(heart: Heart, text: str) -> None:
-    print(f"{_now()} {text}", file=sys.stderr, flush=True)
+    _tell(text)
     heart.count_error(text)
+
+
+def _tell(text: str) -> None:
+    """A line in the child's own log; a full disk must not end it."""
+    with suppress(OSError):
+        os.write(2, f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n".encode())
 
 
 def _settle_signals() -> None:
@@ -121,7 +130,8 @@ def _settle_signals() -> None:
         signal.signal(number, signal.SIG_DFL)
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTSTP):
         signal.signal(number, signal.SIG_IGN)
-    # Until faulthandler has it: its default would end the process.
+    # Until it is registered anew: its default would end the process.
+    faulthandler.unregister(DUMP_SIGNAL)
     signal.signal(DUMP_SIGNAL, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, BLOCKED_WHILE_FORKING)
 
@@ -129,14 +139,17 @@ def _settle_signals() -> None:
 def _redirect_output(path: Path) -> None:
     """Standard output and error go to a file of its own: a pipe to somebody who hangs would
     block the child."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists() and path.stat().st_size > _LOG_BYTES:
-        path.replace(path.with_name(path.name + ".1"))
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and path.stat().st_size > _LOG_BYTES:
+            path.replace(path.with_name(path.name + ".1"))
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    except OSError:
+        fd = os.open(os.devnull, os.O_WRONLY)
     os.dup2(fd, 1)
     os.dup2(fd, 2)
     os.close(fd)
-    print(f"{_now()} process {os.getpid()} starts", file=sys.stderr, flush=True)
+    _tell(f"process {os.getpid()} starts")
 
 
 def _close_others(keeps: tuple[int, ...]) -> None:
@@ -195,8 +208,4 @@ def _end_frozen_parent(link: ParentLink) -> None:
         signal.pidfd_send_signal(link.pidfd, signal.SIGKILL)
     except ProcessLookupError:
         return
-    print(f"{_now()} the parent was frozen and has been killed", file=sys.stderr, flush=True)
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S")
+    _tell("the parent was frozen and has been killed")

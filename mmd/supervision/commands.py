@@ -11,7 +11,7 @@ from mmd.supervision.household import Household
 from mmd.supervision.keeper import Keeper
 from mmd.supervision.lifecycle import ALIVE, UP, State
 from mmd.supervision.names import UnknownName, resolve
-from mmd.words.errors import ConfigError
+from mmd.words.errors import ConfigError, Unavailable
 
 LONGEST_WAIT_S = 120.0
 
@@ -89,6 +89,12 @@ class Commands:
 
     def handle(self, request: Message, reply: Reply) -> None:
         """Carries out one request."""
+        try:
+            self._handle(request, reply)
+        except Unavailable as error:
+            reply.refuse(str(error))
+
+    def _handle(self, request: Message, reply: Reply) -> None:
         do = request.get("do")
         if do == "reload":
             self._reload(reply)
@@ -133,7 +139,8 @@ class Commands:
             reply.refuse("names is a list, wait_s a number", "usage")
             return
         try:
-            chosen = [n for text in names for n in resolve(str(text), self._household.keepers)]
+            known = self._household.names()
+            chosen = [name for text in names for name in resolve(str(text), known)]
         except UnknownName as error:
             reply.refuse(str(error), "unknown")
             return

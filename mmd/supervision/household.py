@@ -63,6 +63,10 @@ class Household:
                 del self.keepers[keeper.spec.name]
                 self.wants.forget(keeper.spec.name)
 
+    def names(self) -> list[str]:
+        """Those that can be commanded: all but the retired."""
+        return [name for name, keeper in self.keepers.items() if not keeper.retired]
+
     def rows(self) -> list[Row]:
         return [keeper.row() for keeper in self.keepers.values()]
 

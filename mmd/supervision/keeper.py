@@ -279,8 +279,11 @@ class Keeper:
             return
         path = self._house.home / "run" / f"{self.spec.file_name}.parameters"
         temporary = path.with_name(path.name + ".new")
-        temporary.write_text(self.spec.parameters)
-        temporary.rename(path)
+        try:
+            temporary.write_text(self.spec.parameters)
+            temporary.rename(path)
+        except OSError as error:
+            self._house.alert(f"{self.spec.name} keeps its old parameters: {path}: {error}")
 
     @property
     def _lock(self) -> Path:

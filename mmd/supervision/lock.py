@@ -12,7 +12,7 @@ import os
 import struct
 from pathlib import Path
 
-from mmd.words.errors import Unavailable
+from mmd.words.errors import Exit, Unavailable
 
 # struct flock on 64-bit Linux: short type, short whence, (padding,) off_t start, off_t len, pid_t.
 _FLOCK = "hhqqi4x"
@@ -20,6 +20,8 @@ _FLOCK = "hhqqi4x"
 
 class LockHeld(Unavailable):
     """Another process holds the lock."""
+
+    exit_code = Exit.FAILED
 
     def __init__(self, path: Path, pid: int | None) -> None:
         super().__init__(f"{path} is locked by process {pid or 'unknown'}")

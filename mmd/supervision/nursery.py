@@ -45,18 +45,20 @@ class Nursery:
         def reap() -> None:
             self._selector.unregister(pidfd)
             os.close(pidfd)
-            on_death(self._reap(process))
+            pid, code = _reap(process)
+            on_death(code)  # first of all: it may fork a replacement
+            self._roll.remove(pid)
 
         self._selector.register(pidfd, selectors.EVENT_READ, reap)
         self._roll.add(process.pid)
         return process.pid
 
-    def _reap(self, process: ForkProcess) -> int:
-        pid = process.pid
-        assert pid is not None
-        process.join()  # it is dead, so this does not wait
-        code = process.exitcode
-        assert code is not None
-        process.close()
-        self._roll.remove(pid)
-        return code
+
+def _reap(process: ForkProcess) -> tuple[int, int]:
+    """The pid and exit code of a dead process; its pid may be given out anew from here on."""
+    process.join()  # it is dead, so this does not wait
+    pid, code = process.pid, process.exitcode
+    assert pid is not None
+    assert code is not None
+    process.close()
+    return pid, code

@@ -6,6 +6,7 @@ on disk before it matters, and a new life starts by ending what the last one lef
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import importlib
 import logging
@@ -23,6 +24,7 @@ from types import FrameType
 
 from mmd.cells.layouts import PARENT, ParentState
 from mmd.cells.segment import Segment
+from mmd.supervision.child import DUMP_SIGNAL
 from mmd.supervision.commands import Commands
 from mmd.supervision.control import ControlServer
 from mmd.supervision.household import Household
@@ -33,7 +35,7 @@ from mmd.supervision.proc import Roll
 from mmd.supervision.spec import Plan
 from mmd.supervision.status_block import StatusWriter
 from mmd.supervision.wants import Wants
-from mmd.words.errors import ConfigError, Exit
+from mmd.words.errors import ConfigError, Exit, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +114,8 @@ class _Parent:
         self._control_path = run_folder / CONTROL_SOCKET
 
     def run(self) -> Exit:
+        faulthandler.enable()
+        faulthandler.register(DUMP_SIGNAL, all_threads=True)
         self._beat()
         gc.collect()
         gc.freeze()  # so that a child's first collection does not copy every page
@@ -196,7 +200,7 @@ class _Parent:
             return
         try:
             difference = self._household.move_in()
-        except ConfigError as error:
+        except (ConfigError, Unavailable) as error:
             self._job.alert(f"reload refused, nothing has changed: {error}")
             return
         log.info("reload: %s", "; ".join(difference.lines()) or "nothing has changed")

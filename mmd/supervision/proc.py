@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import select
 import signal
 from pathlib import Path
 from typing import NamedTuple
+
+log = logging.getLogger(__name__)
 
 _PAGE_MB = os.sysconf("SC_PAGE_SIZE") / (1 << 20)
 
@@ -55,6 +58,7 @@ class Roll:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._boot_id = boot_id()
         self._alive: dict[int, int] = {}
 
     def add(self, pid: int) -> None:
@@ -95,9 +99,14 @@ class Roll:
             boot, alive = json.loads(self._path.read_text())
         except (FileNotFoundError, ValueError):
             return {}
-        return {int(pid): started for pid, started in alive.items()} if boot == boot_id() else {}
+        return (
+            {int(pid): started for pid, started in alive.items()} if boot == self._boot_id else {}
+        )
 
     def _save(self) -> None:
         temporary = self._path.with_name(self._path.name + ".new")
-        temporary.write_text(json.dumps([boot_id(), self._alive]))
-        temporary.rename(self._path)
+        try:
+            temporary.write_text(json.dumps([self._boot_id, self._alive]))
+            temporary.rename(self._path)
+        except OSError as error:  # a full disk must not end the parent
+            log.warning("%s can't be written: %s", self._path, error)

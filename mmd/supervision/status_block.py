@@ -119,7 +119,7 @@ def _make(path: Path) -> None:
     temporary = path.with_name(path.name + ".new")
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        os.ftruncate(fd, _SIZE)
+        os.posix_fallocate(fd, 0, _SIZE)  # a full disk must not strike the mapping later
     finally:
         os.close(fd)
     temporary.rename(path)

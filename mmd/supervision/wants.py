@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from mmd.words.errors import ConfigError
+from mmd.words.errors import ConfigError, Unavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Wants:
         return list(self._wants)
 
     def change(self, name: str, *, up: bool | None = None, paused: bool | None = None) -> None:
-        """Notes a command, on disk before it returns."""
+        """Notes a command, on disk before it returns. Raises Unavailable when that fails."""
         want = self[name]
         if up is not None:
             want = replace(want, up=up)
@@ -51,7 +52,8 @@ class Wants:
         """The child is planned no more, and nothing of it is left."""
         if name in self._wants:
             del self._wants[name]
-            self._save()
+            with suppress(Unavailable):  # then it is swept once more in the next life
+                self._save()
 
     def _put(self, wants: dict[str, Want]) -> None:
         merged = self._wants | wants
@@ -61,11 +63,15 @@ class Wants:
 
     def _save(self) -> None:
         temporary = self._path.with_name(self._path.name + ".new")
-        with temporary.open("w") as file:
-            json.dump({name: asdict(want) for name, want in self._wants.items()}, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(self._path)
+        text = json.dumps({name: asdict(want) for name, want in self._wants.items()}, indent=1)
+        try:
+            with temporary.open("w") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.rename(self._path)
+        except OSError as error:
+            raise Unavailable(f"{self._path} can't be written: {error.strerror}") from None
 
 
 def _load(path: Path) -> dict[str, Want]:
