@@ -15,9 +15,11 @@ from mmd.cells.segment import Segment
 from mmd.cells.wake import Bell
 from mmd.config.model import PairSettings, Settings
 from mmd.config.paths import Paths
+from mmd.config.secrets import AlertTargets, Secret
+from mmd.faces.sight import sight
 from mmd.faces.status import describe_book, describe_pair
 from mmd.faces.world import World
-from mmd.processes import account, feed, pair, rate, sweep
+from mmd.processes import account, feed, notifier, pair, rate, sweep
 from mmd.processes.context import ChildContext, Entry
 from mmd.records import logs
 from mmd.records.store import FILE as STORE_FILE
@@ -33,6 +35,18 @@ _VOLUME_STEPS = 10
 """A feed rings at so many parts of the smallest volume that somebody waits for."""
 
 
+@dataclass(frozen=True)
+class Outfit:
+    """Secrets of those who merely look."""
+
+    alerts: AlertTargets = field(default_factory=AlertTargets)
+    web_token: Secret | None = None
+
+
+def _no_outfit(_settings: Settings) -> Outfit:
+    return Outfit()
+
+
 @dataclass
 class Assembly:
     """Makes the parent's plan, again and again; bells live as long as the parent."""
@@ -40,6 +54,8 @@ class Assembly:
     read: Callable[[], tuple[Settings, World]]
     """The configuration as it is now. Raises ConfigError."""
     paths: Paths
+    outfit: Callable[[Settings], Outfit] = _no_outfit
+    """Secrets as they are now. Raises ConfigError."""
     extra: list[ChildSpec] = field(default_factory=list)
     """Children that no configuration speaks of."""
     bells: dict[str, Bell] = field(default_factory=dict)
@@ -48,7 +64,8 @@ class Assembly:
         """Which children there shall be, and which earlier pairs must only be swept."""
         settings, world = self.read()
         plan = _Plan(self, segment, settings, world)
-        children = [*plan.feeds(), *plan.rates(), plan.account(), *plan.pairs(), *self.extra]
+        children = [*plan.feeds(), *plan.rates(), plan.account(), *plan.pairs()]
+        children += [*plan.lookers(self.outfit(settings)), *self.extra]
         names = {child.name for child in children}
         gone = [name for name in former if group_of(name) == "pairs" and name not in names]
         return Planned(children, [plan.retired(name) for name in gone])
@@ -159,6 +176,25 @@ class _Plan:
             partial(account.run, job),
             keeps=(bell.fd,),
             identity=self.venue_identity,
+        )
+
+    def lookers(self, outfit: Outfit) -> list[ChildSpec]:
+        """Those who trade nothing and only look."""
+        return [self.notifier(outfit)]
+
+    def notifier(self, outfit: Outfit) -> ChildSpec:
+        job = notifier.NotifierJob(
+            settings=self.settings.alerts,
+            targets=outfit.alerts,
+            mode=self.settings.mode.value,
+            keep_days=self.settings.logs.keep_days,
+            look=partial(sight, self.assembly.paths),
+            store=self.store,
+        )
+        return self.child(
+            "jobs:notifier",
+            partial(notifier.run, job),
+            identity=(job.settings, job.targets, job.mode, job.keep_days),
         )
 
     def pairs(self) -> list[ChildSpec]:

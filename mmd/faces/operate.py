@@ -15,15 +15,17 @@ from zoneinfo import ZoneInfo
 from mmd.config.load import load
 from mmd.config.model import CleanStart, Settings
 from mmd.config.paths import Paths
-from mmd.config.secrets import AceKey, load_key
+from mmd.config.secrets import AceKey, load_alert_targets, load_key, load_web_token
 from mmd.faces import console, service
-from mmd.faces.assembly import Assembly
+from mmd.faces.assembly import Assembly, Outfit
+from mmd.faces.sight import parents_alerts
 from mmd.faces.status import View, look
 from mmd.faces.world import World, needs_paper, resolve
 from mmd.processes.sweep import SweepPlan, sweep
 from mmd.records import logs
+from mmd.records.alerts import Kind, Spool
 from mmd.sim import paper
-from mmd.supervision import parent
+from mmd.supervision import lock, parent, status_block
 from mmd.supervision.spec import ChildSpec
 from mmd.venues.ace.client import AceClient
 from mmd.words.errors import ConfigError, Exit, Unavailable
@@ -58,6 +60,23 @@ class Site:
         """The configuration as it is now, for the parent's plan."""
         settings = self.settings()
         return settings, self.world(settings)
+
+    def outfit(self, settings: Settings) -> Outfit:
+        """Raises ConfigError."""
+        return Outfit(
+            load_alert_targets(self.paths, self.environ),
+            load_web_token(settings, self.paths, self.environ),
+        )
+
+
+def announce(paths: Paths, settings: Settings) -> None:
+    """Tells people that mmd starts, and whether its last life ended as it should."""
+    before = status_block.read(paths.status)
+    fell = before is not None and before.parent_state != "stopped"
+    how = "; its last life ended without a stop" if fell else ""
+    pairs = ", ".join(map(str, settings.pairs))
+    text = f"mmd starts in {settings.mode.value} mode: {pairs}{how}"
+    Spool(paths.records).put(Kind.START, "mmd", text)
 
 
 def ensure_world(site: Site, settings: Settings, replay: Sequence[Path]) -> World:
@@ -158,17 +177,19 @@ def run(site: Site, chosen: Settings | None = None) -> Exit:
     def read() -> tuple[Settings, World]:
         return (chosen, site.world(chosen)) if chosen else site.read()
 
-    assembly = Assembly(read, site.paths)
+    assembly = Assembly(read, site.paths, site.outfit)
     if not supervised:
         fd = os.dup(sys.stderr.fileno())
         entry = console.follow(site.paths.log, zone, fd)
         assembly.extra.append(ChildSpec("jobs:console", entry, keeps=(fd,)))
+    if lock.holder(site.paths.parent_lock) is None:
+        announce(site.paths, settings)
     return parent.run(
         parent.ParentJob(
             home=site.paths.home,
             plan=assembly.plan,
             lease_s=settings.supervision.lease_s,
-            alert=lambda text: log.warning("ALERT %s", text),
+            alert=parents_alerts(site.paths.records),
             supervised=supervised,
             has_terminal=has_terminal,
         )

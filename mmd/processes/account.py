@@ -15,6 +15,7 @@ from pathlib import Path
 from mmd.cells.wake import Bell
 from mmd.processes.attended import AttendedClient, Leave
 from mmd.processes.context import ChildContext
+from mmd.records.alerts import Kind, Spool
 from mmd.records.store import Store
 from mmd.venues.ace import calls, listing
 from mmd.venues.ace.budget import Budget, BudgetSpec, Priority
@@ -89,6 +90,7 @@ class _Clerk:
         self._caller = Throttled(client, budget, Priority.POLL, client.pause)
         self._store = store
         self._intruders = Intruders(job.instance)
+        self._spool = Spool.of_home(context.home)
 
     def run(self) -> None:
         retry_s = _FIRST_RETRY_S
@@ -124,6 +126,7 @@ class _Clerk:
             text = f"order {order.order_no} ({order.client_id}) is of another mmd on this account"
             log.error("%s", text)
             self._heart.count_error(text)
+            self._spool.put(Kind.OTHER_MMD, "mmd", text)
 
     def _ask_trades(self) -> None:
         cursor = self._store.cursor(self._client.venue_ms() - _BEFORE_START_MS)

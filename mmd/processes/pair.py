@@ -30,6 +30,7 @@ from mmd.processes.attended import AttendedClient, Leave
 from mmd.processes.context import ChildContext
 from mmd.processes.desk import Desk, describe_trade
 from mmd.processes.sweep import SweepPlan, Whose, sweep
+from mmd.records.alerts import Kind, Spool
 from mmd.records.reader import AccountReader
 from mmd.venues.ace import calls
 from mmd.venues.ace.aio import AsyncAceClient
@@ -166,6 +167,7 @@ class Worker:
         self.quoter = Quoter(quote, rules, self.limits, Random(job.seed))
         self.ledger = Ledger()
         self.books_kept = AccountReader(job.store, job.pair, job.instance)
+        self.spool = Spool.of_home(context.home)
         self.desk = Desk(
             client=client,
             rules=rules,
@@ -268,6 +270,7 @@ class Worker:
         self.decide(now_ns)
         for evidence in self.ledger.take_impossible():
             log.error("impossible: %s", evidence)
+            self.spool.put(Kind.DIFFERENCE, self.context.name, str(evidence))
         self.show(now_ns)
 
     def decide(self, now_ns: int) -> None:
