@@ -136,6 +136,9 @@ class QuoteState(NamedTuple):
     paused: int = 0
     note: bytes = b""
     """Why there is no quote, for people; empty while quoting."""
+    self_trades: int = 0
+    self_traded_amount: float = 0.0
+    """In base currency."""
 
     @property
     def note_text(self) -> str:
@@ -231,7 +234,7 @@ class StateCell(Generic[S]):
 BOOK = Layout("book", "=QddddQQQQQQdQqqq", tuple, BookState._make)
 DEPTH = Layout("depth", f"=QQqQQ{4 * DEPTH_LEVELS}d", _flatten_depth, _unflatten_depth)
 HEALTH = Layout("health", f"=QQqQQQQQQ{TEXT_BYTES}s", tuple, HealthState._make)
-QUOTES = Layout("quotes", f"=ddddddQddQQqQ{TEXT_BYTES}s", tuple, QuoteState._make)
+QUOTES = Layout("quotes", f"=ddddddQddQQqQ{TEXT_BYTES}sQd", tuple, QuoteState._make)
 PARENT = Layout("parent", "=Qq", tuple, ParentState._make)
 WANTED = Layout("wanted", "=QQ", tuple, WantedState._make)
 

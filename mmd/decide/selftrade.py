@@ -88,6 +88,12 @@ class Progress:
         due_s = now_s + random.uniform(every.min, every.max) if every is not None else 0.0
         return replace(self, factor=factor, due_s=due_s)
 
+    def forgotten(self) -> Progress:
+        """Without what was counted: for a self-trader that is off."""
+        if not self.factor:
+            return self
+        return replace(self, epoch=0, seen_e8=0, counted_e8=0, factor=Decimal(0), due_s=0.0)
+
     def looked(self, book: BookState, settings: SelfTradeSettings) -> Progress:
         """With what the book's volume grew by. Differences mean something within one epoch only;
         what an earlier epoch brought stays counted."""

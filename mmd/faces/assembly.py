@@ -227,11 +227,14 @@ class _Plan:
             account_bell=account_bell,
             budget=self.budget,
             store=self.store,
+            mode=self.settings.mode,
         )
         rate_identity = self.settings.rates[rate_pair] if rate_pair else None
         return self.child(
             f"pairs:{name.slug}",
-            partial(pair.run, job),
+            self.with_own_log(
+                "selftrader", f"{name.folder}/selftrader.log", partial(pair.run, job)
+            ),
             keeps=tuple(bell.fd for bell in (*bells, account_bell)),
             drains=True,
             sweep=self.sweep(name),
@@ -289,6 +292,17 @@ class _Plan:
             parameters=parameters,
             describe=describe,
         )
+
+    def with_own_log(self, logger: str, file: str, entry: Entry) -> Entry:
+        """The entry, with one logger's records in a file of their own and nowhere else."""
+        root, zone = self.assembly.paths.log, ZoneInfo(self.settings.time_zone)
+        keep_days = self.settings.logs.keep_days
+
+        def run(context: ChildContext) -> None:
+            logs.set_up(root, file, zone, keep_days, logger=logger).propagate = False
+            entry(context)
+
+        return run
 
     def logged(self, file: str, entry: Entry) -> Entry:
         """The entry, with its log set up in its own process."""

@@ -165,6 +165,8 @@ def _pair_json(view: View, name: str, row: Row) -> dict[str, Any]:
         "pnl": quotes.pnl,
         "fills": quotes.fills,
         "requests": quotes.requests,
+        "self_trades": quotes.self_trades,
+        "self_traded_amount": quotes.self_traded_amount,
         "note": quotes.note_text,
         "last_error": health.error_text,
     }

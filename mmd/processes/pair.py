@@ -21,7 +21,7 @@ import uvloop
 
 from mmd.cells.layouts import BookCell, BookState, QuotesCell, QuoteState, WantedCell, from_text
 from mmd.cells.wake import Bell, Watch
-from mmd.config.model import CleanStart, PairSettings, RateSettings
+from mmd.config.model import CleanStart, Mode, PairSettings, RateSettings
 from mmd.decide.ledger import Ledger
 from mmd.decide.plan import cancel_all
 from mmd.decide.quoter import Quoter
@@ -29,9 +29,11 @@ from mmd.decide.reference import AgeLimits, book_fault
 from mmd.processes.attended import AttendedClient, Leave
 from mmd.processes.context import ChildContext
 from mmd.processes.desk import Desk, describe_trade
+from mmd.processes.selftrader import SelfTradeJob, SelfTrader, require_allowed
 from mmd.processes.sweep import SweepPlan, Whose, sweep
 from mmd.records.alerts import Kind, Spool
 from mmd.records.reader import AccountReader
+from mmd.records.selftrade import path_of
 from mmd.venues.ace import calls
 from mmd.venues.ace.aio import AsyncAceClient
 from mmd.venues.ace.budget import Budget, BudgetSpec
@@ -75,6 +77,8 @@ class PairJob:
     budget: BudgetSpec
     store: Path
     """Where the account process records what the venue says of us."""
+    mode: Mode = Mode.LIVE
+    """In which no pair trades with itself."""
 
 
 def run(job: PairJob, context: ChildContext) -> None:
@@ -82,6 +86,7 @@ def run(job: PairJob, context: ChildContext) -> None:
 
     Raises KeyRejected or ConfigError when a person must act, OrdersLeft when orders may remain.
     """
+    require_allowed(job.settings.self_trade, job.mode, job.ace.base_url)
     context.stop.on_term()
     client = AttendedClient(job.ace, context)
     try:
@@ -179,12 +184,27 @@ class Worker:
             may_send=self.send_fault,
             clock_ns=clock_ns,
         )
+        self.started_ms, self.started_ns = started_ms, clock_ns()
+        self.selftrader = SelfTrader(self.self_trade_job(), self.desk, self.settings)
         self.loop = asyncio.get_running_loop()
         self.done: asyncio.Future[str] = self.loop.create_future()
         """Why the worker leaves."""
         self.dirty = True
         self.left_out = 0
         self.turn_ns = self.clock_ns()
+
+    def self_trade_job(self) -> SelfTradeJob:
+        """What the self-trader is told. Its draws are its own: the quotes' stay the same."""
+        job = self.job
+        file = path_of(job.store.parent, job.pair)
+        random = Random(None if job.seed is None else f"{job.seed} self-trade")
+        return SelfTradeJob(
+            job.mode, job.ace.base_url, file, random, self.self_trade_fault, self.wall_s
+        )
+
+    def wall_s(self) -> float:
+        """Seconds since 1970."""
+        return self.started_ms / 1000 + (self.clock_ns() - self.started_ns) / 1e9
 
     def age_limits(self) -> AgeLimits:
         """How old what is quoted on may be."""
@@ -280,6 +300,7 @@ class Worker:
         dirty, self.dirty = self.dirty, False
         actions = self.quoter.decide(book, rate, self.ledger, now_ns, dirty, self.stop_reason())
         self.left_out = self.desk.carry_out(actions, now_ns, lambda: self.quoter.expiry_ns(now_ns))
+        self.selftrader.turn(book)
 
     def follow_parameters(self) -> None:
         """Takes over what a reload changed; what rests is kept where the new ladder wants it."""
@@ -292,6 +313,7 @@ class Worker:
         self.limits = self.age_limits()
         self.quoter.use(self.settings.quote, self.limits)
         self.desk.max_in_flight = self.settings.quote.max_orders_in_flight
+        self.selftrader.use(self.settings)
         log.info("new parameters: %s", text)
 
     def books(self) -> tuple[BookState, BookState | None]:
@@ -318,6 +340,15 @@ class Worker:
         if fault is None and rate is not None:
             fault = book_fault("the rate", rate, now_ns, self.limits.rate_ns)
         return fault
+
+    def self_trade_fault(self) -> str | None:
+        """Why no order of a self-trade may be sent now. It does not need quotes, but a price that
+        quotes could stand on."""
+        if self.job.wanted.read().paused:
+            return "paused"
+        if self.settings.quote.enabled and self.quoter.reference is None:
+            return self.quoter.note
+        return self.send_fault()
 
     def leave_reason(self) -> str | None:
         """Why the worker must go; None while it may stay."""
@@ -347,7 +378,8 @@ class Worker:
         for client_id, filled in news.filled.items():
             self.ledger.book_fill(client_id, filled, now_ns)
         for trade in news.trades:
-            log.info("filled %s", describe_trade(trade))
+            if not trade.is_self:  # those have a log of their own
+                log.info("filled %s", describe_trade(trade))
         if news.listed is not None:
             self.desk.take_list(
                 news.listed, news.asked_ns, _LIST_GRACE_NS, self.quoter.expiry_ns(now_ns)
@@ -356,6 +388,7 @@ class Worker:
 
     async def leave(self) -> None:
         """Cancels everything; what can't be settled in time is left to a sweep."""
+        await self.selftrader.stop()
         deadline_ns = self.clock_ns() + int(self.job.stop_limit_s / 2 * 1e9)
         while self.ledger.entries and self.clock_ns() < deadline_ns:
             self.context.heart.beat()
@@ -385,6 +418,8 @@ class Worker:
                 price_age_ms=max(0, book.age_ns(now_ns) // 1_000_000),
                 paused=self.job.wanted.read().paused,
                 note=from_text(self.quoter.note),
+                self_trades=self.selftrader.done.count,
+                self_traded_amount=float(self.selftrader.done.amount),
             )
         )
         self.context.heart.beat(progress=self.job.book.counter)
