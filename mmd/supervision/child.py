@@ -63,6 +63,7 @@ class Birth:
 def live(birth: Birth) -> None:
     """Runs the child to its end. Raises SystemExit with its exit code."""
     _settle_signals()
+    _drop_log_handlers()
     _redirect_output(birth.error_log)
     _close_others(birth.keeps)
     _die_with_parent(birth)
@@ -134,6 +135,16 @@ def _settle_signals() -> None:
     faulthandler.unregister(DUMP_SIGNAL)
     signal.signal(DUMP_SIGNAL, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, BLOCKED_WHILE_FORKING)
+
+
+def _drop_log_handlers() -> None:
+    """Closes the parent's log handlers while their descriptors are still theirs: closed later,
+    they would close whatever the child has opened under the same number."""
+    named = logging.root.manager.loggerDict.values()
+    for logger in (logging.root, *(one for one in named if isinstance(one, logging.Logger))):
+        for handler in logger.handlers[:]:
+            logger.removeHandler(handler)
+            handler.close()
 
 
 def _redirect_output(path: Path) -> None:

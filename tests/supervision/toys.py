@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import select
 import signal
@@ -139,6 +140,9 @@ def failing_sweep(context: ChildContext) -> None:
 
 
 def names_its_descriptors(context: ChildContext) -> None:
+    logging.basicConfig(filename=context.home / "child.log", force=True, level=logging.INFO)
+    logging.getLogger().info("a line of the child's")
+    logging.basicConfig(handlers=[logging.NullHandler()], force=True)  # closes the file
     fds = [int(fd) for fd in os.listdir("/proc/self/fd")]
     found = []
     for fd in fds:
@@ -266,11 +270,11 @@ def spawn(home: Path, **environment: str) -> subprocess.Popen[bytes]:
 
 
 @contextmanager
-def running(toys: dict[str, dict[str, Any]]) -> Iterator[Toys]:
+def running(toys: dict[str, dict[str, Any]], **environment: str) -> Iterator[Toys]:
     """Runs a parent over the given toys; ends it and what it left."""
     with short_home() as home:
         (home / "plan.json").write_text(json.dumps(toys))
-        subject = Toys(home, spawn(home))
+        subject = Toys(home, spawn(home, **environment))
         try:
             until(lambda: subject.socket.exists() and bool(subject.rows()))
             yield subject
@@ -294,6 +298,8 @@ def leave(subject: Toys) -> None:
 def main() -> int:
     home = Path(sys.argv[1])
     supervised = "SUPERVISOR_ENABLED" in os.environ
+
+    logging.basicConfig(filename=home / "parent.log", level=logging.INFO)
 
     def alert(text: str) -> None:
         note(home, f"alert {text}")
