@@ -1,0 +1,23 @@
+"""Three hundred life stories of a pair's orders; `bin/trials` tells ten thousand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.orders.trial import run_story
+
+STORIES_A_TEST = 25
+
+
+@pytest.mark.parametrize("first_seed", range(0, 300, STORIES_A_TEST))
+def test_ledger_equals_venue_each_fill_once_no_duplicate_no_orphan_no_meeting(
+    first_seed: int, tmp_path: Path
+) -> None:
+    for seed in range(first_seed, first_seed + STORIES_A_TEST):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        story = run_story(seed, folder)
+        assert story.faults == [], f"seed {seed}"
+        assert story.orders > 0
