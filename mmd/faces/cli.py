@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from rich.console import Console
 from rich.live import Live
 
 import mmd
+from mmd.config.model import BINANCE_REST_URL, BINANCE_STREAM_URL
 from mmd.config.paths import Paths
 from mmd.config.shape import schema
 from mmd.faces import cancel as cancelling
@@ -22,8 +24,10 @@ from mmd.faces import operate, probes
 from mmd.faces.check import check as check_all
 from mmd.faces.cli_sim import sim
 from mmd.faces.operate import Site
+from mmd.faces.record import record as record_streams
 from mmd.faces.service import AlreadyRunning
 from mmd.faces.status import look, print_status, render, to_json
+from mmd.processes.context import Stop
 from mmd.processes.sweep import Whose
 from mmd.supervision.control import command as command_parent
 from mmd.venues.ace.budget import BudgetSpec
@@ -180,6 +184,30 @@ def check(config: Path | None, print_schema: bool) -> None:
         return
     chosen = site(config)
     sys.exit(check_all(chosen.config, chosen.paths, os.environ, Console(), probes.make()))
+
+
+@cli.command()
+@click.argument("symbols", nargs=-1, required=True)
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True)
+@click.option("--minutes", type=click.FloatRange(min=0), help="Default: until Ctrl-C.")
+@config_option
+def record(symbols: tuple[str, ...], out: Path, minutes: float | None, config: Path | None) -> None:
+    """Keep raw Binance streams, for `start --replay`. SYMBOLS as in BTCUSDT."""
+    settings = site(config).settings()
+    stop = Stop()
+    stop.on_term()
+    signal.signal(signal.SIGINT, signal.getsignal(signal.SIGTERM))
+    if minutes is not None:
+        signal.signal(signal.SIGALRM, signal.getsignal(signal.SIGTERM))
+        signal.setitimer(signal.ITIMER_REAL, max(minutes * 60, 0.001))
+    done = record_streams(
+        settings.stream_url or BINANCE_STREAM_URL,
+        settings.rest_url or BINANCE_REST_URL,
+        [symbol.upper() for symbol in symbols],
+        out,
+        stop,
+    )
+    click.echo(f"{out}: {done.messages:,} messages over {done.connections} connections")
 
 
 def _command(do: str, name: str) -> None:

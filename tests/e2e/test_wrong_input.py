@@ -153,3 +153,16 @@ def test_a_home_whose_sockets_would_have_too_long_a_path_is_refused(house: House
     )  # fmt: skip
     assert done.returncode == Exit.CONFIG
     assert "set MMD_HOME to a shorter path" in done.stderr
+
+
+def test_recording_from_a_stream_that_nobody_serves_keeps_trying_and_says_what_it_got(
+    house: House, silent_port: int
+) -> None:
+    house.configure(
+        binance={
+            "stream_url": f"ws://127.0.0.1:{silent_port}",
+            "rest_url": f"http://127.0.0.1:{silent_port}",
+        }
+    )
+    said = house.ok("record", "BTCUSDT", "--out", "out.gz", "--minutes", "0.01")
+    assert "out.gz: 0 messages over 0 connections" in said
