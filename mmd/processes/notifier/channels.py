@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -42,12 +43,9 @@ def channels(targets: AlertTargets) -> list[Channel]:
 
 
 def _apprise(number: int, url: Secret) -> Channel:
-    # It takes half a second and 20 MB to load: only who sends pays for it.
-    library: Any = importlib.import_module("apprise")
-    logging.getLogger("apprise").setLevel(logging.CRITICAL)  # its lines may show addresses
     scheme = url.text.partition("://")[0]
     name = scheme if scheme.isalnum() else f"address {number}"
-    service = library.Apprise.instantiate(url.text, suppress_exceptions=True)
+    service = _service(url)
     if service is None:
         raise ConfigError(
             f"MMD_ALERT_URLS: address {number} ({name}) is not one that apprise understands; "
@@ -60,6 +58,18 @@ def _apprise(number: int, url: Secret) -> Channel:
             raise Unavailable(f"{name} did not take the message")
 
     return Channel(name, _mark(url), send)
+
+
+def _service(url: Secret) -> Any:
+    """apprise's hand on an address; None for one that it does not understand.
+
+    apprise takes a second and 20 MB to load: only who sends pays for it.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of its own imports
+        library = importlib.import_module("apprise")
+        logging.getLogger("apprise").setLevel(logging.CRITICAL)  # its lines may show addresses
+        return library.Apprise.instantiate(url.text, suppress_exceptions=True)
 
 
 def _webhook(url: Secret) -> Channel:

@@ -33,7 +33,7 @@ class Courier:
         self._spool, self._channel = spool, channel
         self._path = spool.folder / f"told-{channel.mark}.json"
         self._digest = Digest(pace, name)
-        self._hurry = threading.Event()
+        self._hurry, self._over = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name=channel.name, daemon=True)
         self._read = self._told = Place()
         self._retry_s = _FIRST_RETRY_S
@@ -47,12 +47,21 @@ class Courier:
 
     @property
     def is_alive(self) -> bool:
-        """False once the thread has died of an error, or has finished after `finish`."""
+        """False once the thread has died of an error, or has finished after `finish` or
+        `leave`."""
         return self._thread.is_alive()
 
-    def finish(self, patience_s: float) -> None:
-        """Tells what is left at once, if that can be done in the given time."""
+    def finish(self) -> None:
+        """Tells what is left at once, as the last thing."""
         self._hurry.set()
+
+    def leave(self) -> None:
+        """Tells nothing more; the next life goes on."""
+        self._over.set()
+        self._hurry.set()
+
+    def join(self, patience_s: float) -> None:
+        """Waits until the thread has ended, for so long at most."""
         self._thread.join(patience_s)
 
     def _take_up(self) -> None:
@@ -71,7 +80,7 @@ class Courier:
         self._digest.take(recent, time.monotonic())
 
     def _run(self) -> None:
-        while True:
+        while not self._over.is_set():
             is_last = self._hurry.is_set()
             self._look()
             message = self._digest.message()

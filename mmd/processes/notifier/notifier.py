@@ -31,6 +31,7 @@ log = logging.getLogger("notifier")
 
 _WATCH_EVERY_S = 0.5
 _ACCOUNT_EVERY_S = 5.0
+_MOMENT_S = 0.3
 _LAST_WORDS_S = 4.0
 """How long the last message may take when mmd stops."""
 
@@ -125,10 +126,11 @@ class _Notifier:
 
     def _leave(self) -> None:
         """When mmd stops, this is the last that people hear; else the next life goes on."""
-        if self._job.look().parent_state != "stopping":
-            return
-        self._spool.put(Kind.STOP, "mmd", "mmd stops; the pairs have left the venue")
-        until_s = time.monotonic() + _LAST_WORDS_S
+        is_stopping = self._job.look().parent_state == "stopping"
+        if is_stopping:
+            self._spool.put(Kind.STOP, "mmd", "mmd stops; the pairs have left the venue")
         for courier in self._couriers:
-            self._context.heart.beat()
-            courier.finish(max(0.0, until_s - time.monotonic()))
+            (courier.finish if is_stopping else courier.leave)()
+        until_s = time.monotonic() + (_LAST_WORDS_S if is_stopping else _MOMENT_S)
+        for courier in self._couriers:
+            courier.join(max(0.0, until_s - time.monotonic()))

@@ -156,6 +156,8 @@ class Watchman:
             return f"{free // _MB} MB of disk space left" if free is not None else ""
         if kind is Kind.OVERFLOW:
             return "no overflow any more"
+        if kind is Kind.KILL_SWITCH:
+            return ""  # who pulled it says when it is over
         process = next((p for p in sight.processes if p.name == subject), None)
         if process is None:
             return "is configured no more"
