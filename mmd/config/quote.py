@@ -7,26 +7,21 @@ from decimal import Decimal
 from enum import Enum
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema
 
 from mmd.config.base import (
     PAIR_PATTERN,
     AmountRange,
-    Fault,
     Number,
     SecondsRange,
     Strict,
     parse_pair,
     pattern,
-    plain,
 )
+from mmd.config.quoting import QuoteSettings as QuoteSettings
 from mmd.words.market import Pair
 
 AUTO: Literal["auto"] = "auto"
-_MOST_BPS = Decimal(5000)
-_WHOLE_BPS = Decimal(10_000)
-_DEPTHS = (0, 5, 10, 20)
 
 
 class CleanStart(Enum):
@@ -49,63 +44,6 @@ class FirstSide(Enum):
     RANDOM = "random"
     BUY = "buy"
     SELL = "sell"
-
-
-def _check_depth(levels: int) -> int:
-    if levels not in _DEPTHS:
-        raise PydanticCustomError("depth", "must be 0, 5, 10 or 20")
-    return levels
-
-
-Depth = Annotated[
-    int, AfterValidator(_check_depth), WithJsonSchema({"type": "integer", "enum": list(_DEPTHS)})
-]
-
-
-class QuoteSettings(Strict):
-    """The ladder of bids and asks around the reference price. 100 bps are 1 %."""
-
-    enabled: bool = True
-    """Whether the pair is quoted."""
-    levels: int = Field(default=5, ge=1, le=50)
-    """Orders on each side."""
-    spread_bps: Number = Field(default=Decimal(20), gt=0, le=_MOST_BPS)
-    """Distance of the first level from the reference price, on each side."""
-    step_bps: Number = Field(default=Decimal(10), ge=0, le=_MOST_BPS)
-    """Further distance of each next level."""
-    amount: AmountRange = Field(examples=[{"min": "0.002", "max": "0.01"}])
-    """Amount of each order, drawn at random, in base currency."""
-    jitter_bps: Number = Field(default=Decimal(2), ge=0, le=_MOST_BPS)
-    """Largest random shift of a level; less than half of step_bps, so that levels never cross."""
-    tolerance_bps: Number = Field(default=Decimal(3), ge=0, le=_MOST_BPS)
-    """An order nearer than this to its wanted price is kept."""
-    move_bps: Number = Field(default=Decimal(1), ge=0, le=_MOST_BPS)
-    """Move of the reference price that causes a new decision."""
-    refresh_s: SecondsRange = SecondsRange(min=30, max=90)
-    """An order is replaced at an age drawn at random from this range."""
-    min_interval_ms: int = Field(default=50, ge=0, le=60_000)
-    """Least time between two decisions."""
-    max_price_age_s: float = Field(default=3, ge=0.1, le=60)
-    """Quotes are pulled when the Binance price was not confirmed for this long."""
-    max_jump_bps: Number = Field(default=Decimal(300), gt=0, le=_MOST_BPS)
-    """A reference price that jumps further than this at once is not believed at first."""
-    depth: Depth = 0
-    """Levels of Binance's order book to read; 0: best bid and ask only."""
-    max_orders_in_flight: int = Field(default=10, ge=1, le=100)
-    """Requests to the venue that may be under way at once."""
-
-    def faults(self) -> list[Fault]:
-        found = []
-        if self.levels > 1 and self.jitter_bps and self.jitter_bps * 2 >= self.step_bps:
-            must = f"must be less than half of step_bps, which is {plain(self.step_bps)}"
-            found.append(Fault(("jitter_bps",), must, (("step_bps",), ("levels",))))
-        reach = self.spread_bps + self.step_bps * (self.levels - 1) + self.jitter_bps
-        if reach >= _WHOLE_BPS:
-            must = f"must be fewer: the last level would lie {plain(reach)} bps away, over 10000"
-            found.append(
-                Fault(("levels",), must, (("spread_bps",), ("step_bps",), ("jitter_bps",)))
-            )
-        return found
 
 
 @dataclass(frozen=True, slots=True)

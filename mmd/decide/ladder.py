@@ -7,16 +7,24 @@ computed twice from the same inputs is the same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 from random import Random
+from typing import NamedTuple
 
 from mmd.config.model import QuoteSettings
-from mmd.decide.reference import BPS, Reference
+from mmd.config.quoting import SizeShape
+from mmd.decide.bounds import Limit, is_better
+from mmd.decide.reference import BPS
 from mmd.words.market import MarketRules, Side
 
 _DRAW_STEPS = 1 << 30
+_ZERO, _ONE = Decimal(0), Decimal(1)
+_PERCENT = Decimal("0.01")
+
+Part = tuple[str, Decimal]
+"""What moves a price away from the reference: its name, and by how many bps (towards: < 0)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +41,23 @@ Place = tuple[Side, int]
 """A level of the ladder: its side, and its number counted from the touch."""
 
 
-@dataclass(frozen=True, slots=True)
-class WantedQuote:
+class WantedQuote(NamedTuple):
     """One level as it should rest on the venue."""
 
     side: Side
     level: int
     price: Decimal
     amount: Decimal
+    parts: tuple[Part, ...] = ()
+    """Why it lies where it does; the venue's grid rounds further away."""
+
+
+class LeftOut(NamedTuple):
+    """One level that is not wanted."""
+
+    side: Side
+    level: int
+    reason: str
 
 
 def draw(random: Random) -> Draw:
@@ -51,44 +68,170 @@ def draw(random: Random) -> Draw:
 
 def draw_all(settings: QuoteSettings, random: Random) -> dict[Place, Draw]:
     """Fresh draws for all levels of both sides."""
-    return {(side, level): draw(random) for side in Side for level in range(settings.levels)}
+    levels = range(settings.most_levels)
+    return {(side, level): draw(random) for side in Side for level in levels}
 
 
-def distance_bps(settings: QuoteSettings, level: int, shift: Decimal) -> Decimal:
-    """How far from the reference a level lies; never nearer than half of the first spread."""
-    distance = settings.spread_bps + level * settings.step_bps + shift * settings.jitter_bps
-    return max(distance, settings.spread_bps / 2)
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The ladder before the market has its say: what each level's distance and amount are."""
+
+    distances: Sequence[Decimal]
+    """From the reference, in bps."""
+    amounts: Sequence[tuple[Decimal, Decimal]]
+    """Least and greatest amount, in base currency."""
+    jitter_bps: Decimal
+    floor_bps: Decimal
+    """Least distance after everything else."""
+
+    @classmethod
+    def of(cls, settings: QuoteSettings) -> Shape:
+        distances = settings.distance_table()
+        floor_bps = settings.bounds.min_spread_bps
+        if floor_bps is None:
+            floor_bps = distances[0] / 2
+        amounts = [_amounts(settings, level) for level in range(settings.most_levels)]
+        return cls(distances, amounts, settings.jitter_bps, floor_bps)
+
+    @property
+    def least(self) -> Decimal:
+        """The smallest amount that any level may have."""
+        return min(low for low, _ in self.amounts)
+
+    @property
+    def most(self) -> Decimal:
+        """The greatest amount that any level may have."""
+        return max(high for _, high in self.amounts)
+
+
+def _amounts(settings: QuoteSettings, level: int) -> tuple[Decimal, Decimal]:
+    size, low, high = settings.size, settings.amount.min, settings.amount.max
+    if size.shape is SizeShape.RANDOM:
+        return low, high
+    if size.shape is SizeShape.LIST and size.amounts is not None:
+        amount = size.amounts[min(level, len(size.amounts) - 1)]
+    elif size.shape is SizeShape.STEP:
+        amount = min(low + level * size.step, high)
+    elif size.shape is SizeShape.LINEAR:
+        amount = low + (high - low) * level / max(settings.most_levels - 1, 1)
+    else:
+        amount = min(low * size.factor**level, high)
+    return amount * (1 - size.jitter_pct * _PERCENT), amount
+
+
+@dataclass(frozen=True, slots=True)
+class SideTerms:
+    """What the market says to one side, now: the same for all of its levels."""
+
+    side: Side
+    reference: Decimal
+    levels: int
+    parts: tuple[Part, ...] = ()
+    """Moves of the whole side, beside those of the levels."""
+    costs: Sequence[Decimal] | None = None
+    """What hedging each level costs, in bps; None: not asked for."""
+    size_factor: Decimal = _ONE
+    limit: Limit | None = None
+    """Levels better than this are left out."""
+    venue: Limit | None = None
+    """The whole side moves away until none is better than this."""
+    silent: str = ""
+    """Why the side is not quoted at all."""
+    moved_bps: Decimal = field(init=False, default=_ZERO)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "moved_bps", sum((bps for _, bps in self.parts), _ZERO))
+
+
+@dataclass(frozen=True, slots=True)
+class Ladder:
+    """Both sides, best first, and what is missing in them."""
+
+    quotes: list[WantedQuote]
+    left_out: list[LeftOut]
 
 
 def wanted_ladder(
-    reference: Reference,
-    settings: QuoteSettings,
-    rules: MarketRules,
-    draws: Mapping[Place, Draw],
-) -> list[WantedQuote]:
+    terms: Sequence[SideTerms], shape: Shape, rules: MarketRules, draws: Mapping[Place, Draw]
+) -> Ladder:
     """All levels of both sides, best first; on the venue's grid, rounded away from the market.
 
-    A level whose price or amount the venue would not take is left out.
+    A level that may not be, or that the venue would not take, is left out with the reason.
     """
-    ladder = []
-    for (side, level), drawn in draws.items():
-        quote = wanted_quote(reference, settings, rules, (side, level), drawn)
-        if quote.price > 0 and rules.min_amount <= quote.amount <= rules.max_amount:
-            ladder.append(quote)
+    ladder = Ladder([], [])
+    for side_terms in terms:
+        for level in range(side_terms.levels):
+            drawn = draws[side_terms.side, level]
+            quote = wanted_quote(side_terms, shape, rules, level, drawn, draws)
+            if isinstance(quote, LeftOut):
+                ladder.left_out.append(quote)
+            else:
+                ladder.quotes.append(quote)
     return ladder
 
 
 def wanted_quote(
-    reference: Reference,
-    settings: QuoteSettings,
+    terms: SideTerms,
+    shape: Shape,
     rules: MarketRules,
-    place: Place,
+    level: int,
     drawn: Draw,
-) -> WantedQuote:
-    """One level, on the venue's grid."""
-    side, level = place
-    distance = distance_bps(settings, level, drawn.shift) * BPS
-    price = reference.bid * (1 - distance) if side is Side.BUY else reference.ask * (1 + distance)
-    span = settings.amount.max - settings.amount.min
-    amount = rules.round_amount(settings.amount.min + span * drawn.amount)
-    return WantedQuote(side, level, rules.round_price(price, side), amount)
+    draws: Mapping[Place, Draw],
+) -> WantedQuote | LeftOut:
+    """One level, on the venue's grid; or why it is not wanted."""
+    side = terms.side
+    if terms.silent:
+        return LeftOut(side, level, terms.silent)
+    if terms.costs is not None and level >= len(terms.costs):
+        return LeftOut(side, level, "Binance's order book is not deep enough to hedge it")
+    price, parts = _raw(terms, shape, level, drawn)
+    if terms.venue is not None:
+        first, _ = _raw(terms, shape, 0, draws[side, 0])
+        price, parts = _behind(terms, terms.venue, price, first, parts)
+    price = rules.round_price(price, side)
+    if price <= 0:
+        return LeftOut(side, level, "its price would not be above 0")
+    if terms.limit is not None and is_better(price, terms.limit.price, side):
+        return LeftOut(side, level, f"its price would pass {terms.limit.name}")
+    low, high = shape.amounts[level]
+    amount = low + (high - low) * drawn.amount
+    if terms.size_factor is not _ONE:
+        amount *= terms.size_factor
+    amount = rules.round_amount(amount)
+    if not rules.min_amount <= amount <= rules.max_amount:
+        return LeftOut(side, level, f"its amount {amount} is not within the venue's limits")
+    return WantedQuote(side, level, price, amount, parts)
+
+
+def _raw(
+    terms: SideTerms, shape: Shape, level: int, drawn: Draw
+) -> tuple[Decimal, tuple[Part, ...]]:
+    """A level's price before the venue has its say, and what it is made of."""
+    spread, jitter = shape.distances[level], drawn.shift * shape.jitter_bps
+    distance = spread + jitter + terms.moved_bps
+    parts: tuple[Part, ...] = (("spread", spread), ("jitter", jitter), *terms.parts)
+    if terms.costs is not None:
+        cost = terms.costs[level]
+        distance += cost
+        parts = (*parts, ("depth", cost))
+    if distance < shape.floor_bps:
+        parts = (*parts, ("minimum", shape.floor_bps - distance))
+        distance = shape.floor_bps
+    away = distance * BPS
+    factor = 1 - away if terms.side is Side.BUY else 1 + away
+    return terms.reference * factor, parts
+
+
+def _behind(
+    terms: SideTerms, limit: Limit, price: Decimal, first: Decimal, parts: tuple[Part, ...]
+) -> tuple[Decimal, tuple[Part, ...]]:
+    """The price moved as far as the first level has to, and no better than the limit."""
+    moved = price
+    if is_better(first, limit.price, terms.side):
+        moved += limit.price - first
+    if is_better(moved, limit.price, terms.side):
+        moved = limit.price
+    if moved == price:
+        return price, parts
+    bps = abs(moved - price) / terms.reference / BPS
+    return moved, (*parts, (limit.name, bps))

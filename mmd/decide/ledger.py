@@ -165,6 +165,23 @@ class Impossible:
 
 
 @dataclass(slots=True)
+class SideFills:
+    """What was filled of one side's quotes in this run; self-trades left out."""
+
+    amount: Decimal = Decimal(0)
+    """In base currency."""
+    count: int = 0
+    """How often there was news of a fill."""
+    last_ns: int = 0
+    last_level: int = ADOPTED_LEVEL
+    """The level of the order that was filled last."""
+
+
+def _no_fills() -> dict[Side, SideFills]:
+    return {side: SideFills() for side in Side}
+
+
+@dataclass(slots=True)
 class Ledger:
     """All orders of one run of one pair, and those it adopted."""
 
@@ -174,6 +191,7 @@ class Ledger:
     """The last finished orders, kept for late news of them."""
     impossible: list[Impossible] = field(default_factory=list)
     """Evidence that nobody has logged yet."""
+    fills: dict[Side, SideFills] = field(default_factory=_no_fills)
     keep_finished: int = 2_000
 
     def want(self, order: NewOrder, level: int, now_ns: int, expires_ns: int) -> Entry:
@@ -216,9 +234,18 @@ class Ledger:
         entry = self.find(client_id)
         if entry is None or filled <= entry.filled:
             return entry
-        entry.filled = min(filled, entry.order.amount)
+        before, entry.filled = entry.filled, min(filled, entry.order.amount)
+        self._count_fill(entry, entry.filled - before, now_ns)
         event = Event.FULL_FILL if entry.remaining <= 0 else Event.PART_FILL
         return self.apply(client_id, event, now_ns)
+
+    def _count_fill(self, entry: Entry, amount: Decimal, now_ns: int) -> None:
+        if entry.level == SELF_TRADE_LEVEL:
+            return
+        fills = self.fills[entry.side]
+        fills.amount += amount
+        fills.count += 1
+        fills.last_ns, fills.last_level = now_ns, entry.level
 
     def live(self, side: Side | None = None) -> Iterator[Entry]:
         """Orders that rest on the venue or may do so soon."""

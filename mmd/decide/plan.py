@@ -7,15 +7,20 @@ then quotes at the touch, then the far ones, then cancels that merely tidy up.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import IntEnum
+from operator import attrgetter
 
+from mmd.decide.bounds import is_better
 from mmd.decide.ladder import WantedQuote
 from mmd.decide.ledger import SELF_TRADE_LEVEL, Entry, Ledger, State
 from mmd.decide.reference import BPS
 from mmd.words.market import Side
+
+_ZERO, _INFINITE = Decimal(0), Decimal("Infinity")
+_LIMIT = "the position would pass its limit"
 
 
 class Urgency(IntEnum):
@@ -48,45 +53,89 @@ class Place:
 
 Action = Cancel | Place
 
+Renew = Callable[[WantedQuote], WantedQuote | None]
+_urgency = attrgetter("urgency")
+
 
 @dataclass(frozen=True, slots=True)
 class Keep:
     """When an order that rests is as good as the wanted one."""
 
     tolerance_bps: Decimal
-    min_remaining: Decimal
+    least: Decimal
     """Less than this left of an order, and it is replaced."""
+    most: Decimal = _INFINITE
+    """More than this left of an order, and it is replaced."""
+    step_bps: Decimal = _ZERO
+    """Further tolerance of each next level."""
 
-    def holds(self, entry: Entry, quote: WantedQuote, now_ns: int) -> bool:
-        """Whether the order may stay for the quote."""
-        return (
-            now_ns < entry.expires_ns
-            and entry.remaining >= self.min_remaining
-            and abs(entry.price - quote.price) <= quote.price * self.tolerance_bps * BPS
-        )
+    def within(self, quote: WantedQuote) -> Decimal:
+        """How far an order's price may be from the quote's."""
+        bps = self.tolerance_bps
+        if self.step_bps:
+            bps += quote.level * self.step_bps
+        return quote.price * bps * BPS
+
+    def is_usable(self, entry: Entry, now_ns: int) -> bool:
+        """Whether an order may stay at all, for a quote that it is near to."""
+        return now_ns < entry.expires_ns and self.least <= entry.remaining <= self.most
+
+
+@dataclass(frozen=True, slots=True)
+class SideRules:
+    """What holds for the orders of one side, now."""
+
+    keep: Keep
+    max_orders: int
+    """Live orders, those on their way out included."""
+    room: Decimal | None = None
+    """Most that may rest in all, in base currency."""
+    waits: str = ""
+    """Why nothing new is placed now, though what rests may stay."""
+    hanging: Collection[str] = ()
+    """Orders that stay where they are, by customOrderId …"""
+    hanging_to: Decimal | None = None
+    """… as long as they are no further from the market than this price."""
+
+
+@dataclass(slots=True)
+class SidePlan:
+    """What becomes of one side: of each quote, and of each order."""
+
+    kept: list[tuple[WantedQuote, Entry]] = field(default_factory=list)
+    placed: list[Place] = field(default_factory=list)
+    held: list[tuple[WantedQuote, str]] = field(default_factory=list)
+    """Wanted and not there, but not to be placed now, with the reason."""
+    cancels: list[Cancel] = field(default_factory=list)
+    hanging: list[Entry] = field(default_factory=list)
+
+
+def keep_draw(quote: WantedQuote) -> WantedQuote | None:
+    """Places a quote as it is wanted."""
+    return quote
 
 
 def plan(
     wanted: Sequence[WantedQuote],
     ledger: Ledger,
-    keep: Keep,
-    max_per_side: int,
+    rules: Mapping[Side, SideRules],
     now_ns: int,
-    renew: Callable[[WantedQuote], WantedQuote] = lambda quote: quote,
+    renew: Renew = keep_draw,
 ) -> list[Action]:
     """What to send now, most urgent first.
 
     `wanted` is sorted best first on each side. A quote that has to be placed goes through
-    `renew` first, which may draw its price and amount anew.
+    `renew` first, which may draw its price and amount anew, or find that it is wanted no more.
     A bid is never placed at or above the price that any of our asks has or may have, whatever
     state that ask is in, and the other way round: our own orders can't meet, not even in passing.
-    `max_per_side` bounds the live orders of a side, those on their way out included.
     """
     actions: list[Action] = []
     for side in Side:
         quotes = [quote for quote in wanted if quote.side is side]
-        actions += _plan_side(quotes, ledger, side, keep, max_per_side, now_ns, renew)
-    actions.sort(key=lambda action: action.urgency)
+        done = plan_side(quotes, ledger, side, rules[side], now_ns, renew)
+        actions += done.cancels
+        actions += done.placed
+    actions.sort(key=_urgency)
     return actions
 
 
@@ -98,37 +147,117 @@ def cancel_all(ledger: Ledger, reason: str, spare: int | None = None) -> list[Ac
     return [Cancel(entry, Urgency.HARM, reason) for entry in entries]
 
 
-def _plan_side(
-    quotes: list[WantedQuote],
+def plan_side(
+    quotes: Sequence[WantedQuote],
     ledger: Ledger,
     side: Side,
-    keep: Keep,
-    max_per_side: int,
+    rules: SideRules,
     now_ns: int,
-    renew: Callable[[WantedQuote], WantedQuote],
-) -> list[Action]:
+    renew: Renew = keep_draw,
+) -> SidePlan:
+    """What becomes of one side, for `plan` and for people who want to know why."""
+    done = SidePlan()
     live = [entry for entry in ledger.live(side) if entry.level != SELF_TRADE_LEVEL]
-    unmatched = [entry for entry in live if entry.state is not State.CANCELLING]
-    missing = []
+    best = quotes[0].price if quotes else None
+    done.hanging = [entry for entry in live if _hangs(entry, rules, best)]
+    kept_out = {entry.order.client_id for entry in done.hanging}
+    candidates = [
+        entry
+        for entry in live
+        if entry.state is not State.CANCELLING and entry.order.client_id not in kept_out
+    ]
+    missing, unmatched = _match(quotes, candidates, rules, now_ns, done)
+    done.cancels += [
+        _cancel(entry, best, rules.keep, now_ns) for entry in unmatched if entry.state.rests
+    ]
+    done.cancels.sort(key=lambda cancel: cancel.entry.price, reverse=side is Side.BUY)
+    _place(missing, unmatched, live, ledger.best_live_price(side.opposite), rules, done, renew)
+    return done
+
+
+def _match(
+    quotes: Sequence[WantedQuote],
+    candidates: list[Entry],
+    rules: SideRules,
+    now_ns: int,
+    done: SidePlan,
+) -> tuple[list[WantedQuote], list[Entry]]:
+    """Finds the order that may stay for each quote; what is left over on either side.
+
+    Within the room for resting orders, the quotes nearest to the market come first.
+    """
+    keep, missing = rules.keep, []
+    usable = [(entry.order.price, entry) for entry in candidates if keep.is_usable(entry, now_ns)]
+    room = rules.room
+    if room is not None:
+        room -= sum((entry.remaining for entry in done.hanging), _ZERO)
+    taken = set()
     for quote in quotes:
-        match = _nearest(unmatched, quote, keep, now_ns)
+        match = _take_nearest(usable, quote.price, keep.within(quote))
+        if match is not None:
+            taken.add(match.order.client_id)
+        amount = quote.amount if match is None else match.remaining
+        if room is not None and amount > room:
+            done.held.append((quote, _LIMIT))
+            if match is not None and match.state.rests:
+                done.cancels.append(Cancel(match, Urgency.HARM, _LIMIT))
+            continue
+        if room is not None:
+            room -= amount
         if match is None:
             missing.append(quote)
         else:
-            unmatched.remove(match)
-    actions: list[Action] = [_cancel(e, quotes, keep, now_ns) for e in unmatched if e.state.rests]
+            done.kept.append((quote, match))
+    return missing, [entry for entry in candidates if entry.order.client_id not in taken]
+
+
+def _take_nearest(
+    usable: list[tuple[Decimal, Entry]], price: Decimal, within: Decimal
+) -> Entry | None:
+    """Takes the order nearest to a price out of the list, if one is near enough."""
+    found, nearest = -1, within
+    for index, (other, _) in enumerate(usable):
+        off = abs(other - price)
+        if off <= nearest and (off < nearest or found < 0):
+            found, nearest = index, off
+    return usable.pop(found)[1] if found >= 0 else None
+
+
+def _place(
+    missing: Sequence[WantedQuote],
+    unmatched: Sequence[Entry],
+    live: Sequence[Entry],
+    opposite: Decimal | None,
+    rules: SideRules,
+    done: SidePlan,
+    renew: Renew,
+) -> None:
+    """Places what is missing, as far as it may be placed now."""
     busy_levels = {entry.level for entry in unmatched if not entry.state.rests}
-    opposite = ledger.best_live_price(side.opposite)
-    room = max_per_side - len(live)
-    for quote in map(renew, missing):
-        if room <= 0:
-            break
-        if quote.level in busy_levels or would_meet(side, quote.price, opposite):
+    places = rules.max_orders - len(live)
+    room = rules.room
+    if room is not None and missing:
+        # What is on its way out may still be filled.
+        room -= sum((entry.remaining for entry in live), _ZERO)
+    for wanted in missing:
+        if rules.waits or places <= 0:
+            done.held.append((wanted, rules.waits or "the side has too many live orders"))
             continue
-        urgency = Urgency.TOUCH if quote.level == 0 else Urgency.FAR
-        actions.append(Place(quote, urgency, "missing"))
-        room -= 1
-    return actions
+        if wanted.level in busy_levels:
+            done.held.append((wanted, "its last order has no outcome yet"))
+            continue
+        quote = renew(wanted)
+        if quote is None:
+            done.held.append((wanted, "drawn anew, it is beyond its bounds"))
+        elif would_meet(quote.side, quote.price, opposite):
+            done.held.append((quote, "one of our own orders is in the way"))
+        elif room is not None and quote.amount > room:
+            done.held.append((quote, _LIMIT))
+        else:
+            urgency = Urgency.TOUCH if quote.level == 0 else Urgency.FAR
+            done.placed.append(Place(quote, urgency, "missing"))
+            places -= 1
+            room = None if room is None else room - quote.amount
 
 
 def would_meet(side: Side, price: Decimal, opposite: Decimal | None) -> bool:
@@ -138,15 +267,20 @@ def would_meet(side: Side, price: Decimal, opposite: Decimal | None) -> bool:
     return price >= opposite if side is Side.BUY else price <= opposite
 
 
-def _nearest(entries: Iterable[Entry], quote: WantedQuote, keep: Keep, now_ns: int) -> Entry | None:
-    fitting = [entry for entry in entries if keep.holds(entry, quote, now_ns)]
-    return min(fitting, key=lambda entry: abs(entry.price - quote.price), default=None)
+def _hangs(entry: Entry, rules: SideRules, best: Decimal | None) -> bool:
+    """Whether an order stays where it is: neither nearer to the market than the best quote, nor
+    too far away."""
+    to = rules.hanging_to
+    if to is None or entry.order.client_id not in rules.hanging or not entry.state.rests:
+        return False
+    if best is None or is_better(entry.price, best, entry.side):
+        return False
+    return not is_better(to, entry.price, entry.side)
 
 
-def _cancel(entry: Entry, quotes: list[WantedQuote], keep: Keep, now_ns: int) -> Cancel:
-    if not quotes:
+def _cancel(entry: Entry, best: Decimal | None, keep: Keep, now_ns: int) -> Cancel:
+    if best is None:
         return Cancel(entry, Urgency.HARM, "no quote wanted on this side")
-    best = quotes[0].price
     too_near = best * keep.tolerance_bps * BPS
     beyond = entry.price - best if entry.side is Side.BUY else best - entry.price
     if beyond > too_near:

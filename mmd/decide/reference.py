@@ -7,19 +7,24 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from mmd.cells.layouts import BookState, BookStatus, exact
+from mmd.config.quoting import ReferenceKind
 
 BPS = Decimal("1e-4")
-_UNCONVERTED = (1.0, 1.0)
+_ONE = Decimal(1)
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Binance's best bid and ask, converted."""
+    """What Binance's book says a bid and an ask are worth, converted."""
 
     bid: Decimal
     ask: Decimal
     rate_bid: Decimal
     rate_ask: Decimal
+
+    @property
+    def middle(self) -> Decimal:
+        return (self.bid + self.ask) / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +55,35 @@ def book_fault(name: str, book: BookState, now_ns: int, limit_ns: int) -> str | 
 
 
 def reference_of(
-    book: BookState, rate: BookState | None, now_ns: int, limits: AgeLimits
+    book: BookState,
+    rate: BookState | None,
+    now_ns: int,
+    limits: AgeLimits,
+    kind: ReferenceKind = ReferenceKind.TOP,
 ) -> Reference | NoReference:
-    """The converted top of book. `rate` is None for a pair quoted in Binance's own currency."""
+    """The converted price. `rate` is None for a pair quoted in Binance's own currency."""
     fault = book_fault("Binance's book", book, now_ns, limits.price_ns)
     if fault is None and rate is not None:
         fault = book_fault("the rate", rate, now_ns, limits.rate_ns)
     if fault is not None:
         return NoReference(fault)
-    rate_bid, rate_ask = (rate.bid_price, rate.ask_price) if rate is not None else _UNCONVERTED
-    bid, ask = exact(rate_bid), exact(rate_ask)
-    return Reference(exact(book.bid_price) * bid, exact(book.ask_price) * ask, bid, ask)
+    bid, ask = exact(book.bid_price), exact(book.ask_price)
+    if kind is ReferenceKind.MICRO:
+        bid = ask = micro_price(book, bid, ask)
+    if rate is None:
+        return Reference(bid, ask, _ONE, _ONE)
+    rate_bid, rate_ask = exact(rate.bid_price), exact(rate.ask_price)
+    return Reference(bid * rate_bid, ask * rate_ask, rate_bid, rate_ask)
+
+
+def micro_price(book: BookState, bid: Decimal, ask: Decimal) -> Decimal:
+    """The price between bid and ask at which the next trade is likely to move the book: nearer
+    to the side with less on it. The middle where quantities are missing."""
+    bid_qty, ask_qty = exact(book.bid_qty), exact(book.ask_qty)
+    total = bid_qty + ask_qty
+    if min(bid_qty, ask_qty) < 0 or not total:
+        return (bid + ask) / 2
+    return (bid * ask_qty + ask * bid_qty) / total
 
 
 def moved_bps(old: Reference, new: Reference) -> Decimal:
@@ -80,6 +103,7 @@ class JumpFilter:
 
     max_jump_bps: Decimal
     confirm_ns: int
+    name: str = "the reference"
     accepted: Reference | None = field(default=None, init=False)
     _candidate: Reference | None = field(default=None, init=False)
     _candidate_since_ns: int = field(default=0, init=False)
@@ -94,7 +118,7 @@ class JumpFilter:
         elif now_ns - self._candidate_since_ns >= self.confirm_ns:
             return self._accept(reference)
         jump = moved_bps(self.accepted, reference)
-        return NoReference(f"the reference jumped by {jump:.0f} bps; waiting for it to hold")
+        return NoReference(f"{self.name} jumped by {jump:.0f} bps; waiting for it to hold")
 
     def _accept(self, reference: Reference) -> Reference:
         self.accepted, self._candidate = reference, None

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from mmd.cells.layouts import BookState, BookStatus
 from mmd.config.model import QuoteSettings
-from mmd.decide.ladder import WantedQuote, draw_all, wanted_ladder
+from mmd.decide.ladder import Shape, SideTerms, WantedQuote, draw_all, wanted_ladder
 from mmd.decide.ledger import SELF_TRADE_LEVEL, Event, Ledger, State
-from mmd.decide.plan import Action, Cancel, Keep, Place, Urgency, cancel_all, plan
+from mmd.decide.plan import Action, Cancel, Keep, Place, SideRules, Urgency, cancel_all, plan
 from mmd.decide.quoter import Quoter
 from mmd.decide.reference import (
     AgeLimits,
@@ -117,9 +117,8 @@ def test_a_ladder_is_sorted_on_the_grid_within_limits_and_never_crossed(
     chosen = quote_settings(
         levels=levels, spread_bps=level_spread, step_bps=step, jitter_bps=jitter
     )
-    ladder = wanted_ladder(
-        Reference(bid, ask, Decimal(1), Decimal(1)), chosen, RULES, draw_all(chosen, Random(seed))
-    )
+    terms = [SideTerms(Side.BUY, bid, levels), SideTerms(Side.SELL, ask, levels)]
+    ladder = wanted_ladder(terms, Shape.of(chosen), RULES, draw_all(chosen, Random(seed))).quotes
     bids = [q.price for q in ladder if q.side is Side.BUY]
     asks = [q.price for q in ladder if q.side is Side.SELL]
     assert bids == sorted(bids, reverse=True)
@@ -135,6 +134,7 @@ def test_a_ladder_is_sorted_on_the_grid_within_limits_and_never_crossed(
 
 
 KEEP = Keep(Decimal(5), Decimal("0.001"))
+RULES_OF_BOTH = {side: SideRules(KEEP, 10) for side in Side}
 
 
 def quote(side: Side, level: int, price: str) -> WantedQuote:
@@ -169,7 +169,7 @@ def test_what_rests_within_tolerance_is_left_alone() -> None:
     resting(ledger, "a", Side.BUY, "1000.4")
     resting(ledger, "b", Side.SELL, "1010")
     wanted = [quote(Side.BUY, 0, "1000"), quote(Side.SELL, 0, "1010")]
-    assert plan(wanted, ledger, KEEP, 10, 1) == []
+    assert plan(wanted, ledger, RULES_OF_BOTH, 1) == []
 
 
 def test_harmful_orders_go_first_then_the_touch_then_the_far_levels_then_the_rest() -> None:
@@ -181,7 +181,7 @@ def test_harmful_orders_go_first_then_the_touch_then_the_far_levels_then_the_res
         quote(Side.BUY, 1, "990"),
         quote(Side.SELL, 0, "1010"),
     ]
-    assert summary(plan(wanted, ledger, KEEP, 10, 1)) == [
+    assert summary(plan(wanted, ledger, RULES_OF_BOTH, 1)) == [
         ("cancel", "1005", Urgency.HARM),
         ("place", "1000", Urgency.TOUCH),
         ("place", "1010", Urgency.TOUCH),
@@ -198,7 +198,7 @@ def test_a_bid_is_never_placed_where_one_of_our_asks_may_stand(state: State) -> 
     ledger = Ledger()
     resting(ledger, "old ask", Side.SELL, "1000", state)
     wanted = [quote(Side.BUY, 0, "1001"), quote(Side.BUY, 1, "1000"), quote(Side.BUY, 2, "999")]
-    placed = [a.quote.level for a in plan(wanted, ledger, KEEP, 10, 1) if isinstance(a, Place)]
+    placed = [a.quote.level for a in plan(wanted, ledger, RULES_OF_BOTH, 1) if isinstance(a, Place)]
     assert placed == [2]
 
 
@@ -207,14 +207,14 @@ def test_a_level_whose_order_has_no_outcome_yet_is_not_placed_twice(state: State
     ledger = Ledger()
     resting(ledger, "a", Side.BUY, "900", state, level=0)
     wanted = [quote(Side.BUY, 0, "1000"), quote(Side.BUY, 1, "990")]
-    assert summary(plan(wanted, ledger, KEEP, 10, 1)) == [("place", "990", Urgency.FAR)]
+    assert summary(plan(wanted, ledger, RULES_OF_BOTH, 1)) == [("place", "990", Urgency.FAR)]
 
 
 def test_orders_of_a_self_trade_are_left_alone_but_never_met() -> None:
     ledger = Ledger()
     resting(ledger, "self", Side.SELL, "1000", level=SELF_TRADE_LEVEL)
     wanted = [quote(Side.BUY, 0, "1000"), quote(Side.BUY, 1, "990"), quote(Side.SELL, 0, "1010")]
-    actions = plan(wanted, ledger, KEEP, 10, 1)
+    actions = plan(wanted, ledger, RULES_OF_BOTH, 1)
     assert summary(actions) == [
         ("place", "1010", Urgency.TOUCH),
         ("place", "990", Urgency.FAR),
@@ -226,7 +226,11 @@ def test_the_live_orders_of_a_side_are_bounded() -> None:
     for number in range(3):
         resting(ledger, str(number), Side.BUY, str(500 + number), State.CANCELLING)
     wanted = [quote(Side.BUY, level, str(1000 - level)) for level in range(4)]
-    placed = [a for a in plan(wanted, ledger, KEEP, 5, 1) if isinstance(a, Place)]
+    placed = [
+        a
+        for a in plan(wanted, ledger, {side: SideRules(KEEP, 5) for side in Side}, 1)
+        if isinstance(a, Place)
+    ]
     assert [a.quote.level for a in placed] == [0, 1]
 
 
