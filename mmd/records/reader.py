@@ -49,16 +49,15 @@ class AccountReader:
             if not self._path.exists():
                 return News()
             self._store = Store.look(self._path)
-        snapshot = self._store.newest_open_orders(self._last_list)
-        fills = self._store.fills(self._last_fill)
+        snapshot = self._store.newest_open_orders(self._last_list, self._pair)
+        fills = self._store.fills(self._last_fill, self._pair)
         trades, filled = self._book([fill.trade for fill in fills])
         if fills:
             self._last_fill = fills[-1].id
         if snapshot is None:
             return News(trades, filled)
         self._last_list = snapshot.number
-        listed = [order for order in snapshot.orders if order.pair == self._pair]
-        return News(trades, filled, listed, snapshot.asked_ns)
+        return News(trades, filled, list(snapshot.orders), snapshot.asked_ns)
 
     def _book(self, trades: Sequence[OwnTrade]) -> tuple[list[OwnTrade], dict[str, Decimal]]:
         mine = [trade for trade in trades if self._is_ours(trade)]
@@ -70,5 +69,4 @@ class AccountReader:
         return mine, filled
 
     def _is_ours(self, trade: OwnTrade) -> bool:
-        owner = owner_of(trade.client_id, self._instance)
-        return trade.pair == self._pair and owner is Owner.OURS
+        return owner_of(trade.client_id, self._instance) is Owner.OURS

@@ -137,13 +137,21 @@ class Store:
             connection.execute("UPDATE cursor SET trade_no = ?", (str(last),))
         return new
 
-    def fills(self, after_id: int = 0) -> list[Fill]:
-        """Fills recorded after the one with the given id, in the order of recording."""
+    def fills(self, after_id: int = 0, pair: Pair | None = None) -> list[Fill]:
+        """Fills of one pair, or of all, recorded after the one with the given id, in the order of
+        recording."""
         with _faults():
             rows = self._connection.execute(
-                "SELECT * FROM fills WHERE id > ? ORDER BY id", (after_id,)
+                "SELECT * FROM fills WHERE id > ? AND pair LIKE ? ORDER BY id",
+                (after_id, _pattern(pair)),
             ).fetchall()
         return [_fill(row) for row in rows]
+
+    def last_fill_id(self) -> int:
+        """The id of the newest fill; 0 when there is none."""
+        with _faults():
+            (last,) = self._connection.execute("SELECT max(id) FROM fills").fetchone()
+        return last or 0
 
     def set_balances(self, balances: Iterable[Balance]) -> None:
         """Replaces all balances."""
@@ -174,8 +182,9 @@ class Store:
             )
         return number
 
-    def newest_open_orders(self, newer_than: int = 0) -> Snapshot | None:
-        """The newest whole list, if its number is greater than the given one."""
+    def newest_open_orders(self, newer_than: int = 0, pair: Pair | None = None) -> Snapshot | None:
+        """The newest whole list, of one pair or of all, if its number is greater than the given
+        one."""
         with self._transaction("DEFERRED") as connection:
             head = connection.execute(
                 "SELECT number, wall_ms, asked_ns, answered_ns FROM snapshot WHERE number > ?",
@@ -183,7 +192,9 @@ class Store:
             ).fetchone()
             if head is None:
                 return None
-            rows = connection.execute("SELECT * FROM open_orders").fetchall()
+            rows = connection.execute(
+                "SELECT * FROM open_orders WHERE pair LIKE ?", (_pattern(pair),)
+            ).fetchall()
         number, wall_ms, asked_ns, answered_ns = head
         orders = tuple(_order(row) for row in rows)
         return Snapshot(number, wall_ms, asked_ns, answered_ns, orders)
@@ -282,6 +293,10 @@ def _order(row: tuple[str, str, str, int, str, str, str, int, int]) -> Order:
         status=OrderStatus(status),
         time_ms=time_ms,
     )
+
+
+def _pattern(pair: Pair | None) -> str:
+    return "%" if pair is None else str(pair)
 
 
 def _pair(text: str) -> Pair:
