@@ -20,8 +20,8 @@ from mmd.words.market import MarketRules, OrderBook, Side
 
 _HOUR, _DAY = 60, 1440
 _LEAST_PERCENT, _MOST_PERCENT = 80, 120
-_MOST_OWED = 10
-"""So many thresholds of volume are remembered while no self-trade can take place."""
+_MOST_OWED = 100
+"""So many thresholds of volume are remembered when volume comes faster than self-trades can."""
 
 
 class Cause(Enum):
@@ -97,12 +97,16 @@ class Progress:
     def looked(self, book: BookState, settings: SelfTradeSettings) -> Progress:
         """With what the book's volume grew by. Differences mean something within one epoch only;
         what an earlier epoch brought stays counted."""
-        grown = 0
-        if book.epoch == self.epoch and book.volume_e8 >= self.seen_e8:
-            grown = book.volume_e8 - self.seen_e8
+        before = self.seen_e8 if book.epoch == self.epoch else book.volume_e8
+        seen = max(before, book.volume_e8)
         most = _MOST_OWED * _e8(settings.volume_threshold)
-        counted = min(self.counted_e8 + grown, most)
-        return replace(self, epoch=book.epoch, seen_e8=book.volume_e8, counted_e8=counted)
+        counted = min(self.counted_e8 + seen - before, most)
+        return replace(self, epoch=book.epoch, seen_e8=seen, counted_e8=counted)
+
+    def held_back(self, settings: SelfTradeSettings) -> Progress:
+        """With no more than one self-trade owed: what passes while none is allowed is not made up
+        for afterwards."""
+        return replace(self, counted_e8=min(self.counted_e8, self.target_e8(settings)))
 
     def target_e8(self, settings: SelfTradeSettings) -> int:
         """The counted volume that causes the next self-trade; 0 before the first draw."""
@@ -193,10 +197,12 @@ def two_orders(
     room: Decimal,
     rules: MarketRules,
     random: Random,
+    taken: Side | None = None,
 ) -> tuple[WantedQuote, WantedQuote] | NoTrade:
     """The order that goes first and its opposite, at one price strictly inside the spread.
 
-    `default_amount`: bounds where the settings have none; `room`: the most that the caps leave.
+    `default_amount`: bounds where the settings have none; `room`: the most that the caps leave;
+    `taken`: the side that a third party took last time, which chance does not put first again.
     """
     if not book.bids or not book.asks:
         return NoTrade("the venue's book is one-sided")
@@ -208,7 +214,7 @@ def two_orders(
         return amount
     middle = settings.method is SelfTradeMethod.SELF_MIDTRADER
     price = prices[(len(prices) - 1) // 2 if middle else random.randrange(len(prices))]
-    first = _first_side(settings.first_side, random)
+    first = _first_side(settings.first_side, random, taken)
     return WantedQuote(first, SELF_TRADE_LEVEL, price, amount), WantedQuote(
         first.opposite, SELF_TRADE_LEVEL, price, amount
     )
@@ -263,10 +269,11 @@ def _amount(
     return random.randrange(int(lowest), int(highest) + 1) * rules.lot
 
 
-def _first_side(chosen: FirstSide, random: Random) -> Side:
-    if chosen is FirstSide.RANDOM:
-        return random.choice((Side.BUY, Side.SELL))
-    return Side[chosen.name]
+def _first_side(chosen: FirstSide, random: Random, taken: Side | None) -> Side:
+    if chosen is not FirstSide.RANDOM:
+        return Side[chosen.name]
+    drawn = random.choice((Side.BUY, Side.SELL))
+    return drawn if taken is None else taken.opposite
 
 
 def _e8(volume: Decimal) -> int:

@@ -32,7 +32,7 @@ from mmd.records import selftrade as records
 from mmd.venues.ace import calls
 from mmd.venues.ace.calls import plain
 from mmd.words.errors import ConfigError, MmdError, Unavailable
-from mmd.words.market import OrderBook, OwnTrade
+from mmd.words.market import OrderBook, OwnTrade, Side
 
 log = logging.getLogger("selftrader")
 
@@ -84,6 +84,8 @@ class SelfTrader:
         self._written, self._written_ns = self.progress, desk.clock_ns()
         self._rests_until_ns = self._strays_until_ns = 0
         self._in_the_way = ""
+        self._taken: Side | None = None
+        """The side of the first order, if a third party took it last time."""
         self._task: asyncio.Task[None] | None = None
         self.use(settings)
 
@@ -123,6 +125,7 @@ class SelfTrader:
         room = self.progress.room(self._settings, now_s)
         reason = room.reason if isinstance(room, NoTrade) else self._job.may_trade()
         if reason is not None or isinstance(room, NoTrade):
+            self.progress = self.progress.held_back(self._settings)
             self._wait(reason or "")
             return
         self._task = asyncio.get_running_loop().create_task(self._trade(cause, room))
@@ -168,7 +171,13 @@ class SelfTrader:
             self._wait(str(error))
             return
         orders = two_orders(
-            book, self._settings, self._quote_amount, room, self._desk.rules, self._job.random
+            book,
+            self._settings,
+            self._quote_amount,
+            room,
+            self._desk.rules,
+            self._job.random,
+            self._taken,
         )
         if isinstance(orders, NoTrade):
             self._wait(orders.reason)
@@ -273,8 +282,10 @@ class SelfTrader:
         fees = sum((trade.fee for trade in trades), Decimal(0))
         self.progress = self.progress.ended(attempt, min(matched, opposite), fees)
         self._keep()
+        self._taken = None
         for trade in trades:
             if not trade.is_self:
+                self._taken = entries[0].side
                 log.warning("a third party took: %s", describe_trade(trade))
         if matched != opposite:
             log.error("an order met another order of ours that was not meant: %s", trades)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-import os
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -37,13 +37,14 @@ def read(path: Path) -> Progress:
 
 def write(path: Path, progress: Progress) -> None:
     """Raises Unavailable when the file can't be written now; the old one stays."""
-    beside = path.with_suffix(f".{os.getpid()}.new")
+    beside = path.with_suffix(".new")  # a pair has one worker
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         beside.write_text(json.dumps(_row(progress)) + "\n")
         beside.replace(path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink()
         raise Unavailable(f"{path} can't be written: {error.strerror}") from error
 
 
