@@ -112,6 +112,11 @@ class Quoter:
         self._levels_until_ns = 0
         self.reference = None
 
+    @property
+    def needs_depth(self) -> bool:
+        """Whether a decision looks at Binance's order book."""
+        return self.settings.reference is ReferenceKind.VWAP
+
     def expiry_ns(self, now_ns: int) -> int:
         """When an order placed now is to be replaced: a random time, so that none can be read."""
         refresh = self.settings.refresh_s
@@ -150,7 +155,7 @@ class Quoter:
         inputs: Inputs,
     ) -> Reference | NoReference:
         stop_reason = stop_reason or self._session.fault(inputs.wall_s)
-        if stop_reason is None and self.settings.reference is ReferenceKind.VWAP:
+        if stop_reason is None and self.needs_depth:
             stop_reason = _depth_fault(inputs.depth)
         if stop_reason is not None:
             return NoReference(stop_reason)
@@ -184,7 +189,7 @@ class Quoter:
         if settings.fewest_levels is not None:
             self._draw_levels(now_ns)
             again.append(self._levels_until_ns)
-        if settings.reference is ReferenceKind.VWAP:
+        if self.needs_depth:
             again.append(now_ns + _DEPTH_EVERY_NS)
         if settings.after_fill.hanging_bps is not None:
             self._hanging.look(ledger)
@@ -258,7 +263,7 @@ class Quoter:
 
     def _costs(self, side: Side, depth: DepthState | None) -> Sequence[Decimal] | None:
         """What hedging costs: what our bid buys is sold to Binance's bids."""
-        if self.settings.reference is not ReferenceKind.VWAP or depth is None:
+        if not self.needs_depth or depth is None:
             return None
         rows = depth.bids if side is Side.BUY else depth.asks
         return hedge_costs_bps(rows, [most for _, most in self._shape.amounts])

@@ -19,12 +19,21 @@ from typing import Any
 
 import uvloop
 
-from mmd.cells.layouts import BookCell, BookState, QuotesCell, QuoteState, WantedCell, from_text
+from mmd.cells.layouts import (
+    BookCell,
+    BookState,
+    DepthCell,
+    QuotesCell,
+    QuoteState,
+    WantedCell,
+    from_text,
+)
 from mmd.cells.wake import Bell, Watch
 from mmd.config.model import CleanStart, Mode, PairSettings, RateSettings
+from mmd.decide.inventory import Holdings
 from mmd.decide.ledger import Ledger
 from mmd.decide.plan import cancel_all
-from mmd.decide.quoter import Quoter
+from mmd.decide.quoter import Inputs, Quoter
 from mmd.decide.reference import AgeLimits, book_fault
 from mmd.processes.attended import AttendedClient, Leave
 from mmd.processes.context import ChildContext
@@ -77,6 +86,8 @@ class PairJob:
     budget: BudgetSpec
     store: Path
     """Where the account process records what the venue says of us."""
+    depth: DepthCell | None = None
+    """Binance's order book, where a ladder reckons with the costs of hedging."""
     mode: Mode = Mode.LIVE
     """In which no pair trades with itself."""
 
@@ -298,9 +309,16 @@ class Worker:
         self.follow_parameters()
         book, rate = self.books()
         dirty, self.dirty = self.dirty, False
-        actions = self.quoter.decide(book, rate, self.ledger, now_ns, dirty, self.stop_reason())
+        actions = self.quoter.decide(
+            book, rate, self.ledger, now_ns, dirty, self.stop_reason(), self.inputs()
+        )
         self.left_out = self.desk.carry_out(actions, now_ns, lambda: self.quoter.expiry_ns(now_ns))
         self.selftrader.turn(book)
+
+    def inputs(self) -> Inputs:
+        """What a decision may know beside the prices."""
+        depth = self.job.depth.read() if self.job.depth and self.quoter.needs_depth else None
+        return Inputs(Holdings(self.books_kept.result.position), depth, wall_s=self.wall_s())
 
     def follow_parameters(self) -> None:
         """Takes over what a reload changed; what rests is kept where the new ladder wants it."""
