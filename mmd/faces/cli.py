@@ -20,6 +20,7 @@ from mmd.config.model import BINANCE_REST_URL, BINANCE_STREAM_URL
 from mmd.config.paths import Paths
 from mmd.config.shape import schema
 from mmd.faces import cancel as cancelling
+from mmd.faces import explain as explaining
 from mmd.faces import operate, probes
 from mmd.faces.check import check as check_all
 from mmd.faces.cli_sim import sim
@@ -148,6 +149,18 @@ def status(as_json: bool, watch: bool) -> None:
                 live.update(render(look(paths), console.width), refresh=True)
         except KeyboardInterrupt:
             return
+
+
+@cli.command()
+@click.argument("pair", type=PairName())
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def explain(pair: Pair, as_json: bool) -> None:
+    """The present ladder level by level: prices, adjustments, and what becomes of each order."""
+    found = explaining.ask(Paths.default(os.environ), pair)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    else:
+        Console().print(explaining.render(found))
 
 
 @cli.command()

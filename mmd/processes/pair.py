@@ -32,12 +32,14 @@ from mmd.cells.wake import Bell, Watch
 from mmd.config.model import CleanStart, Mode, PairSettings, RateSettings
 from mmd.decide.inventory import Holdings
 from mmd.decide.ledger import Ledger
+from mmd.decide.picture import picture
 from mmd.decide.plan import cancel_all
 from mmd.decide.quoter import Inputs, Quoter
 from mmd.decide.reference import AgeLimits, book_fault
 from mmd.processes.attended import AttendedClient, Leave
 from mmd.processes.context import ChildContext
 from mmd.processes.desk import Desk, describe_trade
+from mmd.processes.inquiry import Inquiry
 from mmd.processes.selftrader import SelfTradeJob, SelfTrader, require_allowed
 from mmd.processes.sweep import SweepPlan, Whose, sweep
 from mmd.records.alerts import Kind, Spool
@@ -200,6 +202,7 @@ class Worker:
         self.loop = asyncio.get_running_loop()
         self.done: asyncio.Future[str] = self.loop.create_future()
         """Why the worker leaves."""
+        self.inquiry = Inquiry(context.home / "run", context.name)
         self.dirty = True
         self.left_out = 0
         self.turn_ns = self.clock_ns()
@@ -275,6 +278,8 @@ class Worker:
             self.loop.call_later(_TIMER_S, self.tick)
             self.dirty = self.dirty or self.left_out > 0
             self.turn()
+            if self.inquiry.is_asked():
+                self.inquiry.answer(picture(self.quoter, self.ledger, self.clock_ns()))
 
     def outcome(self) -> None:
         """A request has its outcome: plan anew."""
