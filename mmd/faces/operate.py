@@ -28,12 +28,16 @@ from mmd.sim import paper
 from mmd.supervision import lock, parent, status_block
 from mmd.supervision.spec import ChildSpec
 from mmd.venues.ace.client import AceClient
-from mmd.words.errors import ConfigError, Exit, Unavailable
+from mmd.words.errors import ConfigError, Exit, MmdError, Unavailable
 from mmd.words.market import Pair
 
 log = logging.getLogger("mmd")
 
 _PROOF_PATIENCE_S = 20.0
+_REPLAY = "MMD_REPLAY"
+"""Recordings that the simulated world plays, for the parent under supervisord."""
+_CONSOLE = "MMD_CONSOLE"
+"""Where logs are shown when supervisord stays in the foreground."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,9 @@ class Site:
 
     def world(self, settings: Settings) -> World:
         """Raises ConfigError, Unavailable."""
-        return resolve(settings, self.key(settings), paper.address(self.paths.home))
+        home = self.paths.home
+        running = paper.running_pid(home) is not None
+        return resolve(settings, self.key(settings), paper.address(home) if running else None)
 
     def read(self) -> tuple[Settings, World]:
         """The configuration as it is now, for the parent's plan."""
@@ -103,16 +109,30 @@ def start(site: Site, replay: Sequence[Path], foreground: bool, wait_s: float) -
     Raises AlreadyRunning, ConfigError, Unavailable, NotQuoting.
     """
     settings = site.settings()
+    service.refuse_second(site.paths)
+    had_world = paper.running_pid(site.paths.home) is not None
     ensure_world(site, settings, replay)
-    environment = {**site.environ, "MMD_CONFIG": str(site.config), "MMD_HOME": str(site.paths.home)}
+    environment = {
+        **site.environ,
+        "MMD_CONFIG": str(site.config),
+        "MMD_HOME": str(site.paths.home),
+        _REPLAY: os.pathsep.join(str(path.absolute()) for path in replay),
+    }
     if foreground:
+        # supervisord takes this very process over, and with it its standard error.
+        environment[_CONSOLE] = f"/proc/{os.getpid()}/fd/2"
         service.start_in_foreground(site.paths, environment)
-    service.start(
-        site.paths,
-        lambda: not_quoting(site.paths, settings),
-        environment,
-        timeout_s=wait_s,
-    )
+    try:
+        service.start(
+            site.paths,
+            lambda: not_quoting(site.paths, settings),
+            environment,
+            timeout_s=wait_s,
+        )
+    except MmdError:
+        if not had_world:
+            paper.stop(site.paths.home)
+        raise
     return look(site.paths)
 
 
@@ -168,18 +188,19 @@ def run(site: Site, chosen: Settings | None = None) -> Exit:
     Raises LockHeld when another one runs on this home, ConfigError, Unavailable.
     """
     settings = chosen or site.settings()
-    ensure_world(site, settings, ())
+    replay = site.environ.get(_REPLAY, "")
+    ensure_world(site, settings, [Path(name) for name in replay.split(os.pathsep) if name])
     supervised = "SUPERVISOR_ENABLED" in site.environ
     has_terminal = sys.stdin is not None and sys.stdin.isatty() and not supervised
     zone = ZoneInfo(settings.time_zone)
-    logs.set_up(site.paths.log, "mmd.log", zone, settings.logs.keep_days, console=True)
+    logs.set_up(site.paths.log, "mmd.log", zone, settings.logs.keep_days, console=not supervised)
 
     def read() -> tuple[Settings, World]:
         return (chosen, site.world(chosen)) if chosen else site.read()
 
     assembly = Assembly(read, site.paths, site.outfit)
-    if not supervised:
-        fd = os.dup(sys.stderr.fileno())
+    fd = _console(site.environ, supervised)
+    if fd is not None:
         entry = console.follow(site.paths.log, zone, fd)
         assembly.extra.append(ChildSpec("jobs:console", entry, keeps=(fd,)))
     if lock.holder(site.paths.parent_lock) is None:
@@ -194,6 +215,14 @@ def run(site: Site, chosen: Settings | None = None) -> Exit:
             has_terminal=has_terminal,
         )
     )
+
+
+def _console(environ: Mapping[str, str], supervised: bool) -> int | None:
+    """Where the logs of all processes are to be shown; None: nobody is looking."""
+    if not supervised:
+        return os.dup(sys.stderr.fileno())
+    shown_on = environ.get(_CONSOLE)
+    return os.open(shown_on, os.O_WRONLY | os.O_APPEND) if shown_on else None
 
 
 def single_pair(settings: Settings, pair: Pair, binance: str | None) -> Settings:

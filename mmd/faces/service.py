@@ -64,7 +64,7 @@ def start(
     """
     paths.make()
     with _one_at_a_time(paths):
-        _refuse_second(paths)
+        refuse_second(paths)
         _spawn(paths, write_conf(paths, command), environment)
         found = _wait_until_up(paths, missing, timeout_s)
         if found:
@@ -78,7 +78,7 @@ def start_in_foreground(
     """Becomes supervisord, without leaving the terminal. Raises AlreadyRunning, ConfigError."""
     paths.make()
     with _one_at_a_time(paths):
-        _refuse_second(paths)
+        refuse_second(paths)
         conf = write_conf(paths, command)
     arguments = [*_supervisord(conf), "--nodaemon"]
     os.execve(sys.executable, arguments, _environment(environment))
@@ -152,7 +152,7 @@ def _one_at_a_time(paths: Paths) -> Iterator[None]:
         lock.release()
 
 
-def _refuse_second(paths: Paths) -> None:
+def refuse_second(paths: Paths) -> None:
     """Refuses to start a second one, and waits for a parent that is about to leave."""
     pid = supervisord_pid(paths)
     if pid and not _is_gone(pid, _MOMENT_S):

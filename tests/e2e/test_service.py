@@ -64,6 +64,7 @@ def test_start_quotes_both_sides_of_every_pair_and_stop_leaves_nothing(house: Ho
     stopped = house.ok("stop")
     assert "proven" in stopped
     assert house.leftovers() == []
+    assert "was not running" in house.ok("stop")
     assert not (Path("/dev/shm") / segment).exists()
     assert house.status()["parent"]["state"] == "stopped"
     [log] = house.home.glob("log/*/BTC_TWD/mmaker.log")

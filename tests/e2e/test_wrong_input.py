@@ -122,7 +122,7 @@ def test_a_venue_that_answers_garbage_is_named_and_everything_taken_down(
     done = house.run("start", "--wait", "4")
     assert done.returncode == Exit.UNREACHABLE
     assert "markets: no clear answer" in done.stderr
-    assert [p for p in house.processes() if "sim" not in " ".join(p.cmdline())] == []
+    assert house.leftovers() == []
 
 
 @pytest.mark.parametrize(
