@@ -16,10 +16,10 @@ from mmd.cells.wake import Bell
 from mmd.config.model import PairSettings, Settings
 from mmd.config.paths import Paths
 from mmd.config.secrets import AlertTargets, Secret
-from mmd.faces.sight import sight
+from mmd.faces.sight import command_child, sight
 from mmd.faces.status import describe_book, describe_pair
 from mmd.faces.world import World
-from mmd.processes import account, feed, notifier, pair, rate, sweep
+from mmd.processes import account, feed, notifier, pair, rate, sweep, web
 from mmd.processes.context import ChildContext, Entry
 from mmd.records import logs
 from mmd.records.store import FILE as STORE_FILE
@@ -180,7 +180,8 @@ class _Plan:
 
     def lookers(self, outfit: Outfit) -> list[ChildSpec]:
         """Those who trade nothing and only look."""
-        return [self.notifier(outfit)]
+        found = [self.notifier(outfit)]
+        return [*found, self.web(outfit)] if self.settings.web.enabled else found
 
     def notifier(self, outfit: Outfit) -> ChildSpec:
         job = notifier.NotifierJob(
@@ -195,6 +196,27 @@ class _Plan:
             "jobs:notifier",
             partial(notifier.run, job),
             identity=(job.settings, job.targets, job.mode, job.keep_days),
+        )
+
+    def web(self, outfit: Outfit) -> ChildSpec:
+        paths, chosen = self.assembly.paths, self.settings.web
+        job = web.WebJob(
+            host=chosen.host,
+            port=chosen.port,
+            token=outfit.web_token,
+            mode=self.settings.mode.value,
+            time_zone=self.settings.time_zone,
+            instance=paths.instance(),
+            look=partial(sight, paths),
+            command=partial(command_child, paths),
+            store=self.store,
+            ace=self.world.ace,
+            budget=self.budget,
+        )
+        return self.child(
+            "jobs:web",
+            partial(web.run, job),
+            identity=(chosen, job.token, job.mode, self.venue_identity),
         )
 
     def pairs(self) -> list[ChildSpec]:

@@ -1,5 +1,4 @@
-"""What the notifier and the page are shown of all processes, and how the parent's alerts reach
-the spool."""
+"""What the notifier and the page are handed of the parent: its sight, its commands, its alerts."""
 
 from __future__ import annotations
 
@@ -12,6 +11,7 @@ from mmd.faces.status import look
 from mmd.processes.sight import Process, Sight
 from mmd.records.alerts import Kind, Spool
 from mmd.supervision import proc
+from mmd.supervision.control import Message, command
 from mmd.supervision.status_block import Row
 
 log = logging.getLogger("mmd")
@@ -48,6 +48,11 @@ def sight(paths: Paths) -> Sight:
 def _process(row: Row) -> Process:
     memory_mb = proc.resident_mb(row.pid) if row.pid else 0.0
     return Process(row.name, row.pid, row.state, row.since, row.restarts, row.health, memory_mb)
+
+
+def command_child(paths: Paths, do: str, name: str) -> Message:
+    """Has the parent do something to a child. Raises Unavailable."""
+    return command(paths.control_socket, do, [name])
 
 
 def parents_alerts(records: Path) -> Callable[[str], None]:

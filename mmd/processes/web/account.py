@@ -1,0 +1,121 @@
+"""What the page shows from the records and the venue. Runs in a thread of its own: neither a busy
+disk nor a slow venue holds up the page.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mmd.records.alerts import Alert, Place, Spool
+from mmd.records.store import Fill, Snapshot, Store
+from mmd.venues.ace import calls
+from mmd.venues.ace.budget import Budget, BudgetSpec, Priority
+from mmd.venues.ace.client import AceClient
+from mmd.venues.ace.endpoint import AceEndpoint
+from mmd.words.errors import MmdError, Unavailable
+from mmd.words.market import Balance, MarketRules, OrderBook, Pair
+
+_BOOK_EVERY_S = 2.0
+_BOOK_DEPTH = 20
+_FILLS_AT_FIRST = 2000
+
+
+@dataclass(frozen=True)
+class Account:
+    """One look at the records."""
+
+    fills: list[Fill] = field(default_factory=list)
+    """New since the last look."""
+    snapshot: Snapshot | None = None
+    """The newest list of open orders, if it is new."""
+    balances: dict[str, Balance] = field(default_factory=dict)
+    alerts: list[Alert] = field(default_factory=list)
+    """New since the last look."""
+
+
+class Records:
+    """Follows the account's records and the alerts. All calls must come from one thread."""
+
+    def __init__(self, path: Path, spool: Spool) -> None:
+        self._path, self._spool = path, spool
+        self._store: Store | None = None
+        self._last_fill = 0
+        self._last_list = 0
+        self._place = Place()
+
+    def look(self) -> Account:
+        """What is new; what can't be read now is new at the next look."""
+        alerts, self._place = self._spool.read(self._place)
+        try:
+            store = self._open()
+            if store is None:
+                return Account(alerts=alerts)
+            snapshot = store.newest_open_orders(self._last_list)
+            fills = store.fills(self._last_fill)
+            balances = store.balances()
+        except Unavailable:
+            return Account(alerts=alerts)
+        if snapshot is not None:
+            self._last_list = snapshot.number
+        if fills:
+            self._last_fill = fills[-1].id
+        return Account(fills, snapshot, balances, alerts)
+
+    def _open(self) -> Store | None:
+        if self._store is None and self._path.exists():
+            self._store = Store.look(self._path)
+            self._last_fill = max(0, self._store.last_fill_id() - _FILLS_AT_FIRST)
+        return self._store
+
+
+class VenueBooks:
+    """The venue's order books of pairs that somebody looks at, asked for seldom and only when the
+    budget has nothing better to do. All calls must come from one thread."""
+
+    def __init__(self, ace: AceEndpoint, budget: BudgetSpec) -> None:
+        self._client = AceClient(ace)
+        self._budget = Budget(budget, ace.key.api_key)
+        self._rules: dict[Pair, MarketRules] = {}
+        self._asked_s: dict[Pair, float] = {}
+
+    def ask(self, pairs: Iterable[Pair]) -> dict[Pair, OrderBook]:
+        """New books of those pairs whose turn it is. Never raises: what fails is asked again."""
+        found = {}
+        for pair in pairs:
+            now_s = time.monotonic()
+            if now_s - self._asked_s.get(pair, -_BOOK_EVERY_S) < _BOOK_EVERY_S:
+                continue
+            self._asked_s[pair] = now_s
+            try:
+                book = self._ask(pair)
+            except MmdError:
+                continue
+            if book is not None:
+                found[pair] = book
+        return found
+
+    def _ask(self, pair: Pair) -> OrderBook | None:
+        if not self._rules and self._may_ask():
+            self._rules = {rules.pair: rules for rules in self._client.call(calls.markets())}
+        rules = self._rules.get(pair)
+        if rules is None or not self._may_ask():
+            return None
+        return self._client.call(calls.order_book(rules, _BOOK_DEPTH))
+
+    def _may_ask(self) -> bool:
+        return self._budget.try_take(Priority.POLL, time.monotonic_ns())
+
+
+class Thread:
+    """Runs one thing at a time, away from the loop."""
+
+    def __init__(self, name: str) -> None:
+        self.executor = ThreadPoolExecutor(1, thread_name_prefix=name)
+
+    def close(self) -> None:
+        """Does not wait for what is under way."""
+        self.executor.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,442 @@
+"use strict";
+
+const SPANS = [["5 min", 5], ["15 min", 15], ["1 h", 60]];
+const LOST_MS = 5000;
+const GOOD = ["quoting", "ready", "running", "live"];
+const BAD = ["parked", "stalled", "dead", "silent"];
+const TEXTS = {
+  pause: "Pull all quotes of %s and keep them away?",
+  resume: "Let %s quote again?",
+  restart: "Restart %s? A pair cancels its orders first.",
+};
+
+const at = (id) => document.getElementById(id);
+const chart = new Chart(at("chart"));
+let now = null;
+let heard = Date.now();
+let zone;
+let events = [];
+let source = null;
+let followed = "";
+let ladder = null;
+let fills = [];
+
+// Small helpers.
+
+function element(tag, text = "", name = "") {
+  const made = document.createElement(tag);
+  if (text !== "") made.textContent = text;
+  if (name) made.className = name;
+  return made;
+}
+
+function row(...cells) {
+  const made = element("tr");
+  for (const cell of cells) made.append(cell);
+  return made;
+}
+
+function cell(text, name = "") {
+  return element("td", text, name);
+}
+
+function tone(word) {
+  return GOOD.includes(word) ? "good" : BAD.includes(word) ? "bad" : "warn";
+}
+
+function price(value) {
+  if (!value) return "–";
+  const places = value >= 1000 ? 2 : value >= 1 ? 4 : 8;
+  return value.toLocaleString("en-US", { maximumFractionDigits: places });
+}
+
+function age(ms) {
+  return ms < 0 ? "–" : (ms / 1000).toFixed(1) + " s";
+}
+
+function duration(seconds) {
+  if (!(seconds >= 0)) return "–";
+  const minutes = Math.floor(seconds / 60);
+  const hours = Math.floor(minutes / 60);
+  if (hours >= 24) return `${Math.floor(hours / 24)} d ${hours % 24} h`;
+  if (hours) return `${hours} h ${minutes % 60} min`;
+  return minutes ? `${minutes} min` : `${Math.floor(seconds)} s`;
+}
+
+function clock(t, options = { hour: "2-digit", minute: "2-digit", second: "2-digit" }) {
+  return new Intl.DateTimeFormat(undefined, { ...options, hour12: false, timeZone: zone }).format(t);
+}
+
+function bps(far, near) {
+  return far && near ? (((far - near) / near) * 1e4).toFixed(1) + " bps" : "";
+}
+
+function chosen() {
+  const slug = decodeURIComponent(location.hash.slice(1));
+  if (!now) return slug;
+  const known = now.pairs.map((pair) => pair.slug);
+  return known.includes(slug) ? slug : known[0] || "";
+}
+
+// What is shown.
+
+function showHead() {
+  const state = now.parent.state;
+  at("mode").textContent = now.mode;
+  at("mode").className = "badge " + (now.mode === "live" ? "bad" : "");
+  at("parent").textContent = state;
+  at("parent").className = "badge " + tone(state);
+  at("uptime").textContent = state === "running" ? "up " + duration(now.t / 1000 - now.parent.since) : "";
+  at("clock").textContent = clock(now.t);
+  const wrong = now.pairs.filter((pair) => pair.word !== "quoting").length;
+  document.title = (wrong ? `(${wrong}) ` : "") + "mmd";
+}
+
+function figure(title, value, below = "", name = "") {
+  const made = element("div");
+  made.append(element("span", title), element("strong", value, name));
+  if (below) made.append(document.createTextNode(" "), element("small", below));
+  return made;
+}
+
+function pairCard(pair) {
+  const card = element("button", "", "card pair");
+  card.type = "button";
+  card.dataset.slug = pair.slug;
+  card.setAttribute("aria-pressed", String(pair.slug === chosen()));
+  const top = element("div", "", "top");
+  top.append(element("b", pair.name), element("span", pair.word, "badge " + tone(pair.word)));
+  top.append(element("span", "", "grow"));
+  if (pair.restarts) top.append(element("span", `${pair.restarts} restarts`, "dim"));
+  const prices = element("div", "", "prices");
+  const middle = (pair.ref[0] + pair.ref[1]) / 2;
+  const profit = Math.round(pair.pnl).toLocaleString("en-US");
+  prices.append(
+    figure("Our bid", price(pair.best[0]), bps(pair.ref[0], pair.best[0])),
+    figure("Reference", price(middle), age(pair.age)),
+    figure("Our ask", price(pair.best[1]), bps(pair.best[1], pair.ref[1])),
+    figure("Position", plain(pair.position), "", ""),
+    figure("Profit", profit, "", pair.pnl > 0 ? "good" : pair.pnl < 0 ? "bad" : ""),
+    figure("Orders", String(pair.open), `${pair.fills} fills`),
+  );
+  card.append(top, prices);
+  if (pair.note) card.append(element("div", pair.note, "note"));
+  else if (pair.error) card.append(element("div", "last error: " + pair.error, "note"));
+  return card;
+}
+
+// Brings what is shown in line with what should be, and keeps every element that can stay: one that
+// is being clicked or has the focus must not vanish under the finger.
+
+function replace(id, children) {
+  morphChildren(at(id), children);
+}
+
+function morphChildren(parent, fresh) {
+  const old = [...parent.childNodes];
+  fresh.forEach((node, index) => {
+    if (index < old.length) morph(old[index], node);
+    else parent.append(node);
+  });
+  for (const left of old.slice(fresh.length)) left.remove();
+}
+
+function morph(old, fresh) {
+  if (old.nodeName !== fresh.nodeName) {
+    old.replaceWith(fresh);
+    return;
+  }
+  if (old.nodeType === Node.TEXT_NODE) {
+    if (old.data !== fresh.data) old.data = fresh.data;
+    return;
+  }
+  for (const { name, value } of fresh.attributes) {
+    if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  }
+  for (const { name } of [...old.attributes]) {
+    if (!fresh.hasAttribute(name)) old.removeAttribute(name);
+  }
+  morphChildren(old, [...fresh.childNodes]);
+}
+
+function showPairs() {
+  replace("pairs", now.pairs.map(pairCard));
+}
+
+function bookWord(book) {
+  return ["ready", "running"].includes(book.state) ? book.word : book.state.replace("_", " ");
+}
+
+function showBooks() {
+  replace("books", now.books.map((book) => row(
+    cell(book.name),
+    cell(bookWord(book), tone(bookWord(book))),
+    cell(price(book.bid), "r"),
+    cell(price(book.ask), "r"),
+    cell(age(book.age), "r"),
+    cell(book.messages.toLocaleString("en-US"), "r wide"),
+    cell(String(book.overflows), "r wide" + (book.overflows ? " warn" : "")),
+  )));
+}
+
+function commandButton(what, name) {
+  const made = element("button", what);
+  made.type = "button";
+  made.dataset.do = what;
+  made.dataset.name = name;
+  return made;
+}
+
+function showProcesses() {
+  replace("processes", now.processes.map((process) => {
+    const name = cell(process.name);
+    if (!["ready", "running"].includes(process.state) && process.text) name.append(element("small", process.text));
+    const command = cell("", "r");
+    command.append(commandButton("restart", process.name));
+    return row(
+      name,
+      cell(process.state.replace("_", " "), tone(process.state)),
+      cell(process.pid ? String(process.pid) : "–", "r wide"),
+      cell(process.pid ? duration(now.t / 1000 - process.since) : "–", "r"),
+      cell(process.memory ? process.memory.toFixed(0) : "–", "r"),
+      cell(String(process.restarts), "r" + (process.restarts ? " warn" : "")),
+      command,
+    );
+  }));
+}
+
+function showBalances(balances) {
+  const digits = (value) => value.toLocaleString("en-US", { maximumFractionDigits: 8 });
+  replace("balances", balances.map((balance) => row(
+    cell(balance.currency),
+    cell(digits(balance.total), "r"),
+    cell(digits(balance.free), "r"),
+  )));
+}
+
+function showEvents() {
+  const latest = events.slice(-100).sort((one, other) => other.t - one.t);
+  replace("events", latest.map((event) => {
+    const line = element("li");
+    const text = element("div");
+    text.append(element("b", event.kind + (event.over ? " is over" : ""), event.tone === "plain" ? "" : event.tone));
+    text.append(document.createTextNode(" " + event.subject), element("small", event.text));
+    const day = clock(event.t, { month: "2-digit", day: "2-digit" });
+    const today = day === clock(Date.now(), { month: "2-digit", day: "2-digit" });
+    line.append(element("time", (today ? "" : day + " ") + clock(event.t)), text);
+    return line;
+  }));
+  if (!latest.length) at("events").append(element("li", "nothing yet"));
+}
+
+function showDetail() {
+  const pair = now.pairs.find((one) => one.slug === chosen());
+  at("detail").hidden = !pair;
+  if (!pair) return;
+  at("detail-title").textContent = pair.name;
+  at("detail-note").textContent = pair.note;
+  replace("commands", [
+    commandButton(pair.paused ? "resume" : "pause", "pairs:" + pair.slug),
+    commandButton("restart", "pairs:" + pair.slug),
+  ]);
+}
+
+// The ladder: our orders beside the venue's book, asks above, bids below.
+
+function ladderRows(side) {
+  const rows = new Map();
+  const entry = (text) => {
+    const key = Number(text);
+    if (!rows.has(key)) rows.set(key, { price: key, text, mine: 0, venue: 0 });
+    return rows.get(key);
+  };
+  for (const order of ladder[side]) if (order.is_ours) entry(order.price).mine += Number(order.amount);
+  for (const [level, amount] of ladder.book ? ladder.book[side] : []) entry(level).venue += Number(amount);
+  return [...rows.values()].sort((one, other) => other.price - one.price);
+}
+
+function showLadder() {
+  const pair = now && now.pairs.find((one) => one.slug === chosen());
+  if (!pair || !ladder || ladder.slug !== pair.slug) {
+    replace("ladder", []);
+    return;
+  }
+  const middle = (pair.ref[0] + pair.ref[1]) / 2;
+  const line = (level, name) => {
+    const made = row(
+      cell(level.mine ? plain(level.mine) : ""),
+      cell(Number(level.text).toLocaleString("en-US", { maximumFractionDigits: 8 }), "price"),
+      cell(level.venue ? plain(level.venue) : ""),
+      cell(middle ? (((level.price - middle) / middle) * 1e4).toFixed(0) : ""),
+    );
+    made.className = name + (level.mine ? " mine" : "");
+    return made;
+  };
+  const split = element("tr", "", "middle");
+  const between = cell(middle ? "reference " + price(middle) : "no reference");
+  between.colSpan = 4;
+  split.append(between);
+  replace("ladder", [
+    ...ladderRows("asks").map((level) => line(level, "ask")),
+    split,
+    ...ladderRows("bids").map((level) => line(level, "bid")),
+  ]);
+}
+
+// News.
+
+function take(present) {
+  now = present;
+  heard = Date.now();
+  at("lost").hidden = true;
+  showHead();
+  showPairs();
+  showBooks();
+  showProcesses();
+  showDetail();
+  showLadder();
+  const pair = now.pairs.find((one) => one.slug === chosen());
+  if (pair) chart.add([now.t, ...pair.ref, ...pair.best, pair.position, pair.pnl]);
+}
+
+const hears = {
+  hello(news) {
+    zone = news.zone;
+    chart.zone = zone;
+    events = news.events;
+    showEvents();
+    showBalances(news.balances);
+    if (news.now.t) take(news.now);
+    if (chosen() !== followed) follow();
+  },
+  now: take,
+  balances: showBalances,
+  events(news) {
+    events = [...events, ...news].slice(-200);
+    showEvents();
+  },
+  fills(news) {
+    const mine = news.filter((fill) => fill.pair === chosen());
+    fills.push(...mine);
+    fills.splice(0, fills.length - 500);
+    if (mine.length) chart.draw();
+  },
+  ladder(news) {
+    ladder = news;
+    showLadder();
+  },
+};
+
+async function follow() {
+  const slug = chosen();
+  followed = slug;
+  if (source) source.close();
+  source = new EventSource("/events?pair=" + encodeURIComponent(slug));
+  for (const [kind, hear] of Object.entries(hears)) {
+    source.addEventListener(kind, (event) => hear(JSON.parse(event.data)));
+  }
+  source.addEventListener("error", async () => {
+    if (source.readyState !== EventSource.CLOSED) return; // it tries again by itself
+    const answer = await fetch("/events", { method: "HEAD" }).catch(() => null);
+    if (answer && answer.status === 401) location.replace("/login");
+    else setTimeout(follow, 2000);
+  });
+  if (slug) await loadHistory(slug);
+}
+
+async function loadHistory(slug) {
+  const answer = await fetch("/api/history/" + encodeURIComponent(slug)).catch(() => null);
+  if (!answer || !answer.ok || slug !== chosen()) return;
+  const history = await answer.json();
+  fills = history.fills;
+  chart.show(history.points, fills);
+}
+
+function choose(slug) {
+  if (slug !== chosen()) location.hash = slug;
+}
+
+// Commands.
+
+function ask(question) {
+  const dialog = at("confirm");
+  at("question").textContent = question;
+  dialog.returnValue = "no";
+  dialog.showModal();
+  return new Promise((done) => {
+    dialog.addEventListener("close", () => done(dialog.returnValue === "yes"), { once: true });
+  });
+}
+
+function toast(text) {
+  at("toast").textContent = text;
+  at("toast").hidden = false;
+  setTimeout(() => { at("toast").hidden = true; }, 5000);
+}
+
+async function command(what, name) {
+  if (!(await ask(TEXTS[what].replace("%s", name)))) return;
+  const answer = await fetch("/api/command", {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ do: what, name }),
+  }).catch(() => null);
+  if (!answer) toast("mmd does not answer");
+  else if (!answer.ok) toast(await answer.text());
+  else toast((await answer.json()).text);
+}
+
+document.addEventListener("click", (click) => {
+  const button = click.target.closest("button");
+  if (!button) return;
+  if (button.dataset.do) command(button.dataset.do, button.dataset.name);
+  else if (button.dataset.slug) choose(button.dataset.slug);
+  else if (button.dataset.minutes) setSpan(Number(button.dataset.minutes));
+});
+
+function setSpan(minutes) {
+  chart.spanMs = minutes * 60e3;
+  replace("spans", SPANS.map(([text, each]) => {
+    const made = element("button", text);
+    made.type = "button";
+    made.dataset.minutes = each;
+    made.setAttribute("aria-pressed", String(each === minutes));
+    return made;
+  }));
+  chart.draw();
+}
+
+// Dark, light, or as the system is.
+
+const THEMES = ["", "dark", "light"];
+
+function setTheme(theme) {
+  if (theme) document.documentElement.dataset.theme = theme;
+  else delete document.documentElement.dataset.theme;
+  localStorage.setItem("theme", theme);
+  chart.draw();
+}
+
+at("theme").addEventListener("click", () => {
+  const present = document.documentElement.dataset.theme || "";
+  setTheme(THEMES[(THEMES.indexOf(present) + 1) % THEMES.length]);
+});
+
+window.addEventListener("hashchange", () => {
+  ladder = null;
+  showLadder();
+  if (now) {
+    showPairs();
+    showDetail();
+  }
+  chart.show([], []);
+  follow();
+});
+
+setInterval(() => {
+  at("lost").hidden = Date.now() - heard < LOST_MS;
+}, 1000);
+
+setTheme(localStorage.getItem("theme") || "");
+setSpan(5);
+follow();

@@ -1,0 +1,235 @@
+"""What the page is told, as JSON: present state, charts, ladders, events. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from mmd.cells.layouts import BookState, BookStatus, HealthState, QuoteState
+from mmd.processes.sight import UP, Process, Sight
+from mmd.records.alerts import Alert
+from mmd.records.store import Fill
+from mmd.words.ids import Owner, owner_of
+from mmd.words.market import Order, OrderBook, Pair, Side
+
+POINTS = 3600
+"""Points that a chart remembers, one a second."""
+MOST_FILLS = 500
+MOST_EVENTS = 200
+_BOOK_ROWS = 15
+
+Json = dict[str, Any]
+
+
+def event(kind: str, document: object) -> bytes:
+    """A server-sent event."""
+    text = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+    return f"event: {kind}\ndata: {text}\n\n".encode()
+
+
+def present(sight: Sight, mode: str) -> Json:
+    """Everything that changes from second to second."""
+    return {
+        "t": int(sight.wall_s * 1000),
+        "mode": mode,
+        "parent": {
+            "state": sight.parent_state,
+            "pid": sight.parent_pid,
+            "since": sight.parent_since_s,
+        },
+        "pairs": [_pair(sight, process) for process in sight.group("pairs")],
+        "books": [
+            _book(sight, process) for process in (*sight.group("feeds"), *sight.group("rates"))
+        ],
+        "processes": [_process(sight, process) for process in sight.processes],
+    }
+
+
+def _pair(sight: Sight, process: Process) -> Json:
+    quotes = sight.quotes.get(process.member, QuoteState())
+    return {
+        "slug": process.member,
+        "name": str(Pair.parse(process.member)),
+        "state": process.state,
+        "word": _word(process, quotes),
+        "paused": bool(quotes.paused),
+        "ref": [quotes.reference_bid, quotes.reference_ask],
+        "rate": [quotes.rate_bid, quotes.rate_ask],
+        "best": [quotes.best_bid, quotes.best_ask],
+        "open": quotes.open_orders,
+        "position": quotes.position,
+        "pnl": quotes.pnl,
+        "fills": quotes.fills,
+        "requests": quotes.requests,
+        "age": quotes.price_age_ms,
+        "restarts": process.restarts,
+        "note": quotes.note_text,
+        "error": _health(sight, process).error_text,
+    }
+
+
+def _word(process: Process, quotes: QuoteState) -> str:
+    """How a pair is, in a word or two."""
+    if process.state not in UP and not (process.state == "starting" and quotes.best_bid):
+        return process.state.replace("_", " ")
+    if quotes.paused:
+        return "paused"
+    sides = bool(quotes.best_bid) + bool(quotes.best_ask)
+    return ("not quoting", "one side", "quoting")[sides]
+
+
+def _book(sight: Sight, process: Process) -> Json:
+    book, health = sight.books.get(process.member, BookState()), _health(sight, process)
+    is_rate = process.group == "rates"
+    return {
+        "name": str(Pair.parse(process.member)) if is_rate else process.member.upper(),
+        "kind": "rate" if is_rate else "feed",
+        "state": process.state,
+        "word": "live" if book.is_valid else BookStatus(book.status).name.lower().replace("_", " "),
+        "bid": book.bid_price if book.is_valid else 0,
+        "ask": book.ask_price if book.is_valid else 0,
+        "age": max(0, book.age_ns(sight.now_ns)) // 1_000_000 if book.last_frame_ns else -1,
+        "messages": health.messages,
+        "overflows": health.overflows,
+    }
+
+
+def _process(sight: Sight, process: Process) -> Json:
+    health = _health(sight, process)
+    return {
+        "name": process.name,
+        "pid": process.pid,
+        "state": process.state,
+        "since": process.since_s,
+        "restarts": process.restarts,
+        "memory": round(process.memory_mb, 1),
+        "errors": health.errors,
+        "text": process.text,
+    }
+
+
+def _health(sight: Sight, process: Process) -> HealthState:
+    return sight.health.get(process.name, HealthState())
+
+
+def ladder(pair: Pair, orders: Iterable[Order], instance: str, book: OrderBook | None) -> Json:
+    """Our open orders, and the venue's book beside them where it is known; best first."""
+    mine = [order for order in orders if order.pair == pair]
+    return {
+        "bids": _rows(mine, Side.BUY, instance),
+        "asks": _rows(mine, Side.SELL, instance),
+        "book": None
+        if book is None
+        else {
+            "bids": [[str(lv.price), str(lv.amount)] for lv in book.bids[:_BOOK_ROWS]],
+            "asks": [[str(lv.price), str(lv.amount)] for lv in book.asks[:_BOOK_ROWS]],
+        },
+    }
+
+
+def _rows(orders: Iterable[Order], side: Side, instance: str) -> list[Json]:
+    chosen = sorted(
+        (order for order in orders if order.side is side),
+        key=lambda order: order.price,
+        reverse=side is Side.BUY,
+    )
+    return [
+        {
+            "price": str(order.price),
+            "amount": str(order.remaining),
+            "owner": owner_of(order.client_id, instance).value,
+            "is_ours": owner_of(order.client_id, instance) is Owner.OURS,
+            "t": order.time_ms,
+        }
+        for order in chosen
+    ]
+
+
+def fill(one: Fill) -> Json:
+    trade = one.trade
+    return {
+        "id": one.id,
+        "pair": trade.pair.slug,
+        "t": trade.time_ms,
+        "side": trade.side.name.lower(),
+        "price": float(trade.price),
+        "amount": float(trade.amount),
+        "self": trade.is_self,
+    }
+
+
+def news(alert: Alert) -> Json:
+    """An alert on the time line."""
+    return {
+        "t": alert.wall_ms,
+        "kind": alert.kind.value,
+        "subject": alert.subject,
+        "text": alert.text,
+        "tone": "good" if alert.is_recovery else "bad" if alert.kind.lasts else "plain",
+        "over": alert.is_recovery,
+    }
+
+
+@dataclass
+class History:
+    """What the page's process remembers of the last hour."""
+
+    points: dict[str, deque[list[float]]] = field(default_factory=dict)
+    """By pair: [t ms, reference bid, reference ask, our bid, our ask, position, profit]."""
+    fills: deque[Json] = field(default_factory=lambda: deque(maxlen=MOST_FILLS))
+    events: deque[Json] = field(default_factory=lambda: deque(maxlen=MOST_EVENTS))
+    _before: dict[str, Process] = field(default_factory=dict)
+
+    def take(self, sight: Sight) -> list[Json]:
+        """Remembers the present; returns what happened to processes since the last look."""
+        for process in sight.group("pairs"):
+            quotes = sight.quotes.get(process.member, QuoteState())
+            points = self.points.setdefault(process.member, deque(maxlen=POINTS))
+            points.append(_point(sight, quotes))
+        found = [found for process in sight.processes if (found := self._change(sight, process))]
+        self.events.extend(found)
+        return found
+
+    def chart(self, slug: str) -> Json:
+        return {
+            "points": list(self.points.get(slug, ())),
+            "fills": [one for one in self.fills if one["pair"] == slug],
+        }
+
+    def hear(self, alerts: Sequence[Alert]) -> list[Json]:
+        """Puts alerts on the time line."""
+        found = [news(alert) for alert in alerts]
+        self.events.extend(found)
+        return found
+
+    def _change(self, sight: Sight, process: Process) -> Json | None:
+        before = self._before.get(process.name)
+        self._before[process.name] = process
+        if before is None or (before.state, before.pid) == (process.state, process.pid):
+            return None
+        if before.state in UP and process.state in UP and before.pid == process.pid:
+            return None  # it has merely proven to be healthy
+        tone = "good" if process.state in UP else "bad" if process.state == "parked" else "plain"
+        return {
+            "t": int(sight.wall_s * 1000),
+            "kind": process.state.replace("_", " "),
+            "subject": process.name,
+            "text": f"process {process.pid}" if process.pid else process.text,
+            "tone": tone,
+            "over": False,
+        }
+
+
+def _point(sight: Sight, quotes: QuoteState) -> list[float]:
+    prices = (quotes.reference_bid, quotes.reference_ask, quotes.best_bid, quotes.best_ask)
+    rounded = [float(f"{number:.10g}") for number in (*prices, quotes.position, quotes.pnl)]
+    return [int(sight.wall_s * 1000), *rounded]
+
+
+def balances(found: Iterable[tuple[str, Decimal, Decimal]]) -> list[Json]:
+    """Currency, total and free."""
+    return [{"currency": c, "total": float(total), "free": float(free)} for c, total, free in found]
