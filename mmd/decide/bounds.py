@@ -92,11 +92,9 @@ def venue_limit(
 def others_best(rows: Iterable[Level], ledger: Ledger, side: Side) -> Decimal | None:
     """The best price of a side at which somebody else has an order: what rests there is more
     than what we may have there ourselves."""
-    own: dict[Decimal, Decimal] = {}
-    for entry in ledger.live(side):
-        own[entry.price] = own.get(entry.price, Decimal(0)) + entry.remaining
     for row in rows:
-        if row.amount > own.get(row.price, 0):
+        own = (entry.remaining for entry in ledger.live(side) if entry.price == row.price)
+        if row.amount > sum(own):
             return row.price
     return None
 

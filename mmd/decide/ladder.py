@@ -19,7 +19,9 @@ from mmd.decide.bounds import Limit, is_better
 from mmd.decide.reference import BPS
 from mmd.words.market import MarketRules, Side
 
-_DRAW_STEPS = 1 << 30
+_DRAW_BITS = 30
+_DRAW_STEPS = 1 << _DRAW_BITS
+_STEPS = Decimal(_DRAW_STEPS)
 _ZERO, _ONE = Decimal(0), Decimal(1)
 _PERCENT = Decimal("0.01")
 
@@ -62,8 +64,8 @@ class LeftOut(NamedTuple):
 
 def draw(random: Random) -> Draw:
     """A fresh draw for one level."""
-    shift = Decimal(random.randrange(-_DRAW_STEPS, _DRAW_STEPS + 1)) / _DRAW_STEPS
-    return Draw(shift, Decimal(random.randrange(_DRAW_STEPS + 1)) / _DRAW_STEPS)
+    shift = random.getrandbits(_DRAW_BITS + 1) - _DRAW_STEPS
+    return Draw(shift / _STEPS, random.getrandbits(_DRAW_BITS) / _STEPS)
 
 
 def draw_all(settings: QuoteSettings, random: Random) -> dict[Place, Draw]:
@@ -83,6 +85,10 @@ class Shape:
     jitter_bps: Decimal
     floor_bps: Decimal
     """Least distance after everything else."""
+    least: Decimal
+    """The smallest amount that any level may have."""
+    most: Decimal
+    """The greatest amount that any level may have."""
 
     @classmethod
     def of(cls, settings: QuoteSettings) -> Shape:
@@ -91,17 +97,8 @@ class Shape:
         if floor_bps is None:
             floor_bps = distances[0] / 2
         amounts = [_amounts(settings, level) for level in range(settings.most_levels)]
-        return cls(distances, amounts, settings.jitter_bps, floor_bps)
-
-    @property
-    def least(self) -> Decimal:
-        """The smallest amount that any level may have."""
-        return min(low for low, _ in self.amounts)
-
-    @property
-    def most(self) -> Decimal:
-        """The greatest amount that any level may have."""
-        return max(high for _, high in self.amounts)
+        least, most = min(low for low, _ in amounts), max(high for _, high in amounts)
+        return cls(distances, amounts, settings.jitter_bps, floor_bps, least, most)
 
 
 def _amounts(settings: QuoteSettings, level: int) -> tuple[Decimal, Decimal]:
@@ -147,8 +144,10 @@ class SideTerms:
 class Ladder:
     """Both sides, best first, and what is missing in them."""
 
-    quotes: list[WantedQuote]
-    left_out: list[LeftOut]
+    quotes: list[WantedQuote] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+    shifts: dict[Side, Decimal] = field(default_factory=dict)
+    """How far each side moved behind others' best orders."""
 
 
 def wanted_ladder(
@@ -158,11 +157,13 @@ def wanted_ladder(
 
     A level that may not be, or that the venue would not take, is left out with the reason.
     """
-    ladder = Ladder([], [])
+    ladder = Ladder()
     for side_terms in terms:
+        shift = _venue_shift(side_terms, shape, draws)
+        ladder.shifts[side_terms.side] = shift
         for level in range(side_terms.levels):
             drawn = draws[side_terms.side, level]
-            quote = wanted_quote(side_terms, shape, rules, level, drawn, draws)
+            quote = wanted_quote(side_terms, shape, rules, level, drawn, shift)
             if isinstance(quote, LeftOut):
                 ladder.left_out.append(quote)
             else:
@@ -176,9 +177,9 @@ def wanted_quote(
     rules: MarketRules,
     level: int,
     drawn: Draw,
-    draws: Mapping[Place, Draw],
+    shift: Decimal = _ZERO,
 ) -> WantedQuote | LeftOut:
-    """One level, on the venue's grid; or why it is not wanted."""
+    """One level, on the venue's grid; or why it is not wanted. `shift`: the side's own."""
     side = terms.side
     if terms.silent:
         return LeftOut(side, level, terms.silent)
@@ -186,8 +187,7 @@ def wanted_quote(
         return LeftOut(side, level, "Binance's order book is not deep enough to hedge it")
     price, parts = _raw(terms, shape, level, drawn)
     if terms.venue is not None:
-        first, _ = _raw(terms, shape, 0, draws[side, 0])
-        price, parts = _behind(terms, terms.venue, price, first, parts)
+        price, parts = _behind(terms, terms.venue, price, price + shift, parts)
     price = rules.round_price(price, side)
     if price <= 0:
         return LeftOut(side, level, "its price would not be above 0")
@@ -222,13 +222,20 @@ def _raw(
     return terms.reference * factor, parts
 
 
+def _venue_shift(terms: SideTerms, shape: Shape, draws: Mapping[Place, Draw]) -> Decimal:
+    """How far the whole side moves so that its first level is not better than others' best
+    orders allow."""
+    if terms.venue is None or not terms.levels or terms.silent or terms.costs == []:
+        return _ZERO
+    first, _ = _raw(terms, shape, 0, draws[terms.side, 0])
+    limit = terms.venue.price
+    return limit - first if is_better(first, limit, terms.side) else _ZERO
+
+
 def _behind(
-    terms: SideTerms, limit: Limit, price: Decimal, first: Decimal, parts: tuple[Part, ...]
+    terms: SideTerms, limit: Limit, price: Decimal, moved: Decimal, parts: tuple[Part, ...]
 ) -> tuple[Decimal, tuple[Part, ...]]:
-    """The price moved as far as the first level has to, and no better than the limit."""
-    moved = price
-    if is_better(first, limit.price, terms.side):
-        moved += limit.price - first
+    """The moved price, and no better than the limit."""
     if is_better(moved, limit.price, terms.side):
         moved = limit.price
     if moved == price:

@@ -84,7 +84,7 @@ class Quoter:
     """How far off its target the inventory is, from -1 to 1."""
     terms: tuple[SideTerms, ...] = ()
     """What the last decision rests on."""
-    ladder: Ladder = field(default_factory=lambda: Ladder([], []))
+    ladder: Ladder = field(default_factory=Ladder)
     side_rules: dict[Side, SideRules] = field(default_factory=dict)
     market: Market = field(init=False)
     _shape: Shape = field(init=False)
@@ -293,9 +293,11 @@ class Quoter:
 
     def _renew(self, quote: WantedQuote) -> WantedQuote | None:
         """Draws a level anew that is about to be placed."""
-        self._draws[quote.side, quote.level] = drawn = draw(self.random)
-        terms = next(terms for terms in self.terms if terms.side is quote.side)
-        fresh = wanted_quote(terms, self._shape, self.rules, quote.level, drawn, self._draws)
+        side, level = quote.side, quote.level
+        self._draws[side, level] = drawn = draw(self.random)
+        terms = self.terms[0] if self.terms[0].side is side else self.terms[1]
+        shift = self.ladder.shifts[side]
+        fresh = wanted_quote(terms, self._shape, self.rules, level, drawn, shift)
         return None if isinstance(fresh, LeftOut) else fresh
 
 
