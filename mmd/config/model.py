@@ -34,6 +34,7 @@ from mmd.config.quote import (
     SelfTradeMethod,
     SelfTradeSettings,
 )
+from mmd.config.risk import KillLevel, KillSettings, RiskSettings
 from mmd.words.market import Pair
 
 __all__ = [
@@ -45,12 +46,15 @@ __all__ = [
     "CleanStart",
     "FirstSide",
     "IntensitySettings",
+    "KillLevel",
+    "KillSettings",
     "LogSettings",
     "Mode",
     "PairSettings",
     "PaperSettings",
     "QuoteSettings",
     "RateSettings",
+    "RiskSettings",
     "SecondsRange",
     "SelfTradeMethod",
     "SelfTradeSettings",
@@ -271,6 +275,8 @@ class Settings(Strict):
         min_length=1, examples=[_EXAMPLE_PAIRS]
     )
     """The markets that are quoted, by pair on ACE."""
+    risk: KillSettings = KillSettings()
+    """When the kill switches of all pairs are thrown at once; money is in TWD."""
     supervision: SupervisionSettings = SupervisionSettings()
     """How the parent watches its children."""
     logs: LogSettings = LogSettings()

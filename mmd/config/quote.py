@@ -19,6 +19,7 @@ from mmd.config.base import (
     pattern,
 )
 from mmd.config.quoting import QuoteSettings as QuoteSettings
+from mmd.config.risk import RiskSettings
 from mmd.words.market import Pair
 
 AUTO: Literal["auto"] = "auto"
@@ -135,3 +136,5 @@ class PairSettings(Strict):
     """How the pair is quoted."""
     self_trade: SelfTradeSettings = SelfTradeSettings()
     """How the pair trades with itself; off."""
+    risk: RiskSettings = RiskSettings()
+    """What no order may break, and when the kill switch is thrown."""
