@@ -1,0 +1,1 @@
+"""The commands, by what they are for. Loaded when asked for, since a command should be quick."""

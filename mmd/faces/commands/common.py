@@ -1,0 +1,40 @@
+"""What several commands share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mmd.config.paths import Paths
+from mmd.faces.site import Site
+from mmd.words.market import Pair
+
+EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+class PairName(click.ParamType[Pair]):
+    """`BTC/TWD` or `btc_twd`."""
+
+    name = "pair"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Pair:
+        try:
+            return value if isinstance(value, Pair) else Pair.parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def config_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--config", type=EXISTING, envvar="MMD_CONFIG", help="Default: conf/pairs.yaml."
+    )(function)
+
+
+def site(config: Path | None = None) -> Site:
+    """The installation that this process belongs to."""
+    paths = Paths.default(os.environ)
+    return Site(paths, (config or paths.pairs_yaml).absolute(), os.environ)

@@ -1,0 +1,49 @@
+"""Start and stop everything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from mmd.faces import operate
+from mmd.faces.commands.common import EXISTING, config_option, site
+from mmd.faces.service import AlreadyRunning
+from mmd.faces.status import print_status
+
+
+@click.command()
+@config_option
+@click.option("--foreground", is_flag=True, help="Stay in this terminal; Ctrl-C stops.")
+@click.option("--replay", type=EXISTING, multiple=True, help="Recorded streams instead of a path.")
+@click.option(
+    "--wait",
+    "wait_s",
+    type=click.FloatRange(min=1),
+    default=60.0,
+    help="Seconds to wait until every pair quotes.",
+)
+def start(config: Path | None, foreground: bool, replay: tuple[Path, ...], wait_s: float) -> None:
+    """Start everything; returns once every pair quotes."""
+    console = Console()
+    chosen = site(config)
+    try:
+        with console.status("starting; waiting until every pair quotes on both sides"):
+            view = operate.start(chosen, replay, foreground, wait_s)
+    except AlreadyRunning as error:
+        console.print(f"{error}. See: mmd status")
+        return
+    print_status(view, console)
+    console.print(f"Logs: {chosen.paths.log}   Watch: mmd status --watch   Stop: mmd stop")
+
+
+@click.command()
+@config_option
+def stop(config: Path | None) -> None:
+    """Stop everything; cancels all orders and proves it."""
+    console = Console()
+    with console.status("stopping; cancelling orders and proving that none is left"):
+        ran = operate.stop(site(config))
+    text = "stopped; proven: no order of ours is left" if ran else "mmd was not running"
+    console.print(text)
