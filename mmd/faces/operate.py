@@ -31,9 +31,9 @@ def start(site: Site, replay: Sequence[Path], foreground: bool, wait_s: float) -
     Raises AlreadyRunning, ConfigError, Unavailable, NotQuoting.
     """
     settings = site.settings()
+    site.key(settings)
     service.refuse_second(site.paths)
     had_world = paper.running_pid(site.paths.home) is not None
-    ensure_world(site, settings, replay)
     environment = {
         **site.environ,
         "MMD_CONFIG": str(site.config),
@@ -42,6 +42,7 @@ def start(site: Site, replay: Sequence[Path], foreground: bool, wait_s: float) -
     }
     if foreground:
         # supervisord takes this very process over, and with it its standard error.
+        ensure_world(site, settings, replay)
         environment[CONSOLE] = f"/proc/{os.getpid()}/fd/2"
         service.start_in_foreground(site.paths, environment)
     try:
@@ -50,6 +51,7 @@ def start(site: Site, replay: Sequence[Path], foreground: bool, wait_s: float) -
             lambda: not_quoting(site.paths, settings),
             environment,
             timeout_s=wait_s,
+            meanwhile=lambda: ensure_world(site, settings, replay),
         )
     except MmdError:
         if not had_world:

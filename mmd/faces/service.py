@@ -9,6 +9,7 @@ import os
 import select
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -26,7 +27,7 @@ START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 90.0
 """Longer than supervisord waits for the parent (`stopwaitsecs`)."""
 _PID_PATIENCE_S = 5.0
-_LOOK_EVERY_S = 0.1
+_LOOK_EVERY_S = 0.05
 _MOMENT_S = 0.5
 """A process that is just being killed is dead by then."""
 _TERM_LOST_S = 2.0
@@ -53,8 +54,11 @@ def start(
     *,
     command: Sequence[str] = (),
     timeout_s: float = START_TIMEOUT_S,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> None:
     """Starts supervisord and all, and returns once `missing` finds nothing missing any more.
+
+    `meanwhile` is done while the parent loads; what it raises takes everything down again.
 
     `missing` names what is not up yet, in words for people; it may raise Unavailable, which means
     the same. `environment` is what supervisord and all below it run with; `command` runs the
@@ -66,7 +70,12 @@ def start(
     with _one_at_a_time(paths):
         refuse_second(paths)
         _spawn(paths, write_conf(paths, command), environment)
-        found = _wait_until_up(paths, missing, timeout_s)
+        try:
+            meanwhile()
+            found = _wait_until_up(paths, missing, timeout_s)
+        except MmdError:
+            _take_down(paths)
+            raise
         if found:
             _take_down(paths)
             raise NotQuoting(found)
@@ -182,7 +191,14 @@ def _spawn(paths: Paths, conf: Path, environment: Mapping[str, str]) -> None:
     while supervisord_pid(paths) is None:
         if time.monotonic() > deadline:
             raise ConfigError(f"supervisord does not start; see {paths.log / 'supervisord.log'}")
-        time.sleep(_LOOK_EVERY_S / 10)
+        time.sleep(_LOOK_EVERY_S / 5)
+    _wake(paths)
+
+
+def _wake(paths: Paths) -> None:
+    """supervisord 4.3 sleeps for a second before it spawns anything, unless somebody calls."""
+    with socket.socket(socket.AF_UNIX) as caller, suppress(OSError):
+        caller.connect(str(paths.supervisor_socket))
 
 
 def _wait_until_up(
