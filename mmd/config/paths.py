@@ -81,6 +81,11 @@ class Paths:
         """Names the shared-memory segment of the parent that lives now."""
         return self.run / "status"
 
+    @property
+    def web_address(self) -> Path:
+        """Says where the operator's page is."""
+        return self.run / "web.address"
+
     def pair_lock(self, pair: Pair) -> Path:
         """Held by the pair's one worker or sweep."""
         return self.run / f"{pair.slug}.lock"

@@ -16,6 +16,7 @@ from typing import Any
 
 from aiohttp import web
 
+from mmd.config.paths import Paths
 from mmd.config.secrets import Secret
 from mmd.processes.context import BEAT_EVERY_S, ChildContext
 from mmd.processes.sight import Look, Sight
@@ -33,7 +34,6 @@ from mmd.words.market import OrderBook, Pair
 log = logging.getLogger("web")
 
 _SAMPLE_EVERY_S = 1.0
-ADDRESS_FILE = "web.address"
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def _note_address(home: Path, address: tuple[Any, ...]) -> None:
     host, port = address[:2]
     shown = f"[{host}]" if ":" in host else host
     log.info("serving on http://%s:%d", shown, port)
-    (home / "run" / ADDRESS_FILE).write_text(f"http://{shown}:{port}\n")
+    Paths(home).web_address.write_text(f"http://{shown}:{port}\n")
 
 
 @dataclass
@@ -111,6 +111,12 @@ class State:
     present: view.Json = field(default_factory=dict)
     ladders: dict[str, view.Json] = field(default_factory=dict)
     balances: list[view.Json] = field(default_factory=list)
+
+    @property
+    def currencies(self) -> set[str]:
+        """Those that our pairs trade."""
+        pairs = [Pair.parse(pair["slug"]) for pair in self.present.get("pairs", [])]
+        return {currency for pair in pairs for currency in (pair.base, pair.quote)}
 
     def hello(self) -> view.Json:
         return {
@@ -168,10 +174,10 @@ class Sampler:
             fills = [view.fill(one) for one in account.fills]
             state.history.fills.extend(fills)
             self._send("fills", fills[-view.MOST_FILLS :])
-        if account.balances:
-            found = account.balances.values()
-            state.balances = view.balances((b.currency, b.total, b.free) for b in found)
-            self._send("balances", state.balances)
+        balances = view.balances(account.balances.values(), state.currencies)
+        if balances and balances != state.balances:
+            state.balances = balances
+            self._send("balances", balances)
         if account.snapshot is not None:
             self._account = account
             self._tell_ladders()

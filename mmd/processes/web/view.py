@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -14,7 +14,7 @@ from mmd.processes.sight import UP, Process, Sight
 from mmd.records.alerts import Alert
 from mmd.records.store import Fill
 from mmd.words.ids import Owner, owner_of
-from mmd.words.market import Order, OrderBook, Pair, Side
+from mmd.words.market import Balance, Order, OrderBook, Pair, Side
 
 POINTS = 3600
 """Points that a chart remembers, one a second."""
@@ -125,8 +125,8 @@ def ladder(pair: Pair, orders: Iterable[Order], instance: str, book: OrderBook |
         "book": None
         if book is None
         else {
-            "bids": [[str(lv.price), str(lv.amount)] for lv in book.bids[:_BOOK_ROWS]],
-            "asks": [[str(lv.price), str(lv.amount)] for lv in book.asks[:_BOOK_ROWS]],
+            "bids": [[_plain(lv.price), _plain(lv.amount)] for lv in book.bids[:_BOOK_ROWS]],
+            "asks": [[_plain(lv.price), _plain(lv.amount)] for lv in book.asks[:_BOOK_ROWS]],
         },
     }
 
@@ -139,14 +139,19 @@ def _rows(orders: Iterable[Order], side: Side, instance: str) -> list[Json]:
     )
     return [
         {
-            "price": str(order.price),
-            "amount": str(order.remaining),
+            "price": _plain(order.price),
+            "amount": _plain(order.remaining),
             "owner": owner_of(order.client_id, instance).value,
             "is_ours": owner_of(order.client_id, instance) is Owner.OURS,
             "t": order.time_ms,
         }
         for order in chosen
     ]
+
+
+def _plain(number: Decimal) -> str:
+    """Without an exponent, and without the zeros that the venue adds."""
+    return f"{number.normalize():f}"
 
 
 def fill(one: Fill) -> Json:
@@ -230,6 +235,10 @@ def _point(sight: Sight, quotes: QuoteState) -> list[float]:
     return [int(sight.wall_s * 1000), *rounded]
 
 
-def balances(found: Iterable[tuple[str, Decimal, Decimal]]) -> list[Json]:
-    """Currency, total and free."""
-    return [{"currency": c, "total": float(total), "free": float(free)} for c, total, free in found]
+def balances(found: Iterable[Balance], currencies: Collection[str]) -> list[Json]:
+    """What we hold of some currencies."""
+    return [
+        {"currency": one.currency, "total": float(one.total), "free": float(one.free)}
+        for one in found
+        if one.currency in currencies
+    ]

@@ -4,6 +4,7 @@
 // [t ms, reference bid, reference ask, our bid, our ask, position, profit]; 0 in a price means none.
 
 const GAP_MS = 5000; // a longer silence breaks the lines
+const LEAST_SPAN_MS = 60e3;
 const PANELS = [0.64, 0.18, 0.18];
 const MARGIN = { left: 8, right: 78, top: 8, bottom: 20, between: 12 };
 
@@ -58,7 +59,9 @@ class Chart {
     this.colour = (name) => style.getPropertyValue("--" + name).trim();
     this.pen = pen;
     const end = this.points.length ? this.points[this.points.length - 1][0] : Date.now();
-    this.from = end - this.spanMs;
+    const known = this.points.length ? end - this.points[0][0] : 0;
+    const spanMs = Math.min(this.spanMs, Math.max(LEAST_SPAN_MS, known));
+    this.from = end - spanMs;
     this.to = end;
     this.left = MARGIN.left;
     this.right = width - MARGIN.right;
@@ -111,7 +114,7 @@ class Chart {
   timeAxis(boxes, height) {
     const wanted = Math.max(2, Math.floor((this.right - this.left) / 110));
     const steps = [10, 15, 30, 60, 120, 300, 600, 900, 1800].map((seconds) => seconds * 1000);
-    const step = steps.find((candidate) => this.spanMs / candidate <= wanted) || steps[steps.length - 1];
+    const step = steps.find((candidate) => (this.to - this.from) / candidate <= wanted) || steps[steps.length - 1];
     for (let t = Math.ceil(this.from / step) * step; t <= this.to; t += step) {
       const x = this.x(t);
       for (const box of boxes) this.rule(x, box.top, x, box.bottom, "line");
@@ -217,7 +220,7 @@ class Chart {
   line(box, shown, index, title, colour) {
     const values = shown.map((point) => point[index]);
     const [low, high] = padded(Math.min(0, ...values), Math.max(0, ...values), 0);
-    this.valueAxis(box, low, high, 2);
+    this.valueAxis(box, low, high, 4);
     const y = (value) => scaleY(box, low, high, value);
     this.rule(this.left, y(0), this.right, y(0), "dim");
     const { pen } = this;

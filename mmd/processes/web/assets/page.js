@@ -46,7 +46,7 @@ function tone(word) {
 
 function price(value) {
   if (!value) return "–";
-  const places = value >= 1000 ? 2 : value >= 1 ? 4 : 8;
+  const places = value >= 1e5 ? 1 : value >= 1000 ? 2 : value >= 1 ? 4 : 8;
   return value.toLocaleString("en-US", { maximumFractionDigits: places });
 }
 
@@ -116,7 +116,7 @@ function pairCard(pair) {
     figure("Reference", price(middle), age(pair.age)),
     figure("Our ask", price(pair.best[1]), bps(pair.best[1], pair.ref[1])),
     figure("Position", plain(pair.position), "", ""),
-    figure("Profit", profit, "", pair.pnl > 0 ? "good" : pair.pnl < 0 ? "bad" : ""),
+    figure("Profit " + pair.name.split("/")[1], profit, "", pair.pnl > 0 ? "good" : pair.pnl < 0 ? "bad" : ""),
     figure("Orders", String(pair.open), `${pair.fills} fills`),
   );
   card.append(top, prices);
@@ -179,9 +179,10 @@ function showBooks() {
   )));
 }
 
-function commandButton(what, name) {
-  const made = element("button", what);
+function commandButton(what, name, sign = what) {
+  const made = element("button", sign);
   made.type = "button";
+  made.title = `${what} ${name}`;
   made.dataset.do = what;
   made.dataset.name = name;
   return made;
@@ -192,7 +193,7 @@ function showProcesses() {
     const name = cell(process.name);
     if (!["ready", "running"].includes(process.state) && process.text) name.append(element("small", process.text));
     const command = cell("", "r");
-    command.append(commandButton("restart", process.name));
+    command.append(commandButton("restart", process.name, "↻"));
     return row(
       name,
       cell(process.state.replace("_", " "), tone(process.state)),
@@ -206,7 +207,7 @@ function showProcesses() {
 }
 
 function showBalances(balances) {
-  const digits = (value) => value.toLocaleString("en-US", { maximumFractionDigits: 8 });
+  const digits = (value) => value.toLocaleString("en-US", { maximumFractionDigits: value >= 1e4 ? 0 : value >= 100 ? 2 : 6 });
   replace("balances", balances.map((balance) => row(
     cell(balance.currency),
     cell(digits(balance.total), "r"),
