@@ -2,7 +2,7 @@
 
 Average cost method. `cash` and `fees` are exact sums; the cost of what is held is divided when a
 position shrinks, so it is right to 28 digits. Self-matches are left out: they move nothing but
-from one hand to the other.
+from one hand to the other; what they cost is summed up apart.
 """
 
 from __future__ import annotations
@@ -29,6 +29,13 @@ class Result:
     fees: Decimal = _ZERO
     """In quote currency."""
     fills: int = 0
+    losing_in_a_row: int = 0
+    """Fills that closed a position, or part of it, at a loss after fees; one that closed with
+    profit ends the row."""
+    volume: Decimal = _ZERO
+    """Worth of all that was bought and sold, in quote currency."""
+    self_fees: Decimal = _ZERO
+    """What trading with ourselves cost, in quote currency; not in `fees`."""
 
     @property
     def average_cost(self) -> Decimal | None:
@@ -47,16 +54,21 @@ class Result:
     def after(self, trade: OwnTrade) -> Result:
         """The account with one more fill."""
         if trade.is_self:
-            return self
+            return replace(self, self_fees=self.self_fees + trade.fee)
         signed = trade.amount if trade.side is Side.BUY else -trade.amount
-        return replace(
+        result = replace(
             self,
             position=self.position + signed,
             cost=_cost_after(self.position, self.cost, signed, trade.price),
             cash=self.cash - signed * trade.price,
             fees=self.fees + trade.fee,
             fills=self.fills + 1,
+            volume=self.volume + trade.amount * trade.price,
         )
+        if self.position * signed >= 0:
+            return result
+        lost = result.realised < self.realised
+        return replace(result, losing_in_a_row=self.losing_in_a_row + 1 if lost else 0)
 
 
 def results(trades: Iterable[OwnTrade]) -> dict[Pair, Result]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 from hypothesis import given
@@ -63,7 +64,28 @@ def test_a_flat_position_has_no_cost() -> None:
 
 def test_self_matches_are_left_out() -> None:
     selves = [trade(side, "5", "100", fee="9", is_self=True) for side in Side]
-    assert after(*selves, trade(Side.BUY, "1", "100")) == after(trade(Side.BUY, "1", "100"))
+    result = after(*selves, trade(Side.BUY, "1", "100"))
+    assert replace(result, self_fees=Decimal(0)) == after(trade(Side.BUY, "1", "100"))
+    assert result.self_fees == 18
+
+
+def test_fills_that_close_at_a_loss_are_counted_until_one_closes_with_profit() -> None:
+    rows = []
+    fills = [
+        trade(Side.BUY, "4", "100"),
+        trade(Side.SELL, "1", "99"),
+        trade(Side.BUY, "1", "90"),  # opens more: neither counts nor ends the row
+        trade(Side.SELL, "1", "97.6", fee="1"),  # a profit that the fee eats
+        trade(Side.SELL, "1", "120"),
+        trade(Side.SELL, "4", "10"),  # turns from long to short
+    ]
+    for count in range(len(fills)):
+        rows.append(after(*fills[: count + 1]).losing_in_a_row)
+    assert rows == [0, 1, 1, 2, 0, 1]
+
+
+def test_volume_is_what_was_bought_and_sold() -> None:
+    assert after(trade(Side.BUY, "2", "100"), trade(Side.SELL, "1", "50")).volume == 250
 
 
 def test_pairs_are_accounted_apart() -> None:
