@@ -30,7 +30,7 @@ class NoLogs(MmdError):
     exit_code = Exit.USAGE
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Entry:
     """One record of a log; a stack trace belongs to the record before it."""
 
@@ -73,12 +73,13 @@ def show(
 def latest(root: Path, count: int, name: str | None = None) -> list[Entry]:
     """The last records of the newest day that has any, oldest first."""
     for day in sorted(root.glob("????-??-??"), reverse=True):
-        entries = sorted(
+        entries = [
             entry
-            for path in day.rglob("*.log")
+            for path in sorted(day.rglob("*.log"))
             if _is_wanted(_name(path, day), name)
             for entry in _entries(_name(path, day), _tail(path))
-        )
+        ]
+        entries.sort(key=lambda entry: entry.stamp)  # stable: equal times stay as written
         if entries:
             return entries[-count:]
     return []
