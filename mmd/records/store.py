@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -41,6 +41,8 @@ CREATE TABLE IF NOT EXISTS open_orders (
     order_no TEXT PRIMARY KEY, client_id TEXT NOT NULL, pair TEXT NOT NULL, side INTEGER NOT NULL,
     price TEXT NOT NULL, amount TEXT NOT NULL, filled TEXT NOT NULL, status INTEGER NOT NULL,
     time_ms INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS prices (
+    pair TEXT PRIMARY KEY, price TEXT NOT NULL, wall_ms INTEGER NOT NULL);
 """
 
 
@@ -57,6 +59,15 @@ class Snapshot:
     answered_ns: int
     """Monotonic time after the last page came: orders that ended later may still be listed."""
     orders: tuple[Order, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LastPrice:
+    """Of the newest trade of anybody in one market of the venue."""
+
+    price: Decimal
+    wall_ms: int
+    """When the venue said so, ms since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,25 +98,12 @@ class Store:
     @classmethod
     def open(cls, path: Path) -> Store:
         """For mmd's own processes; makes the file if need be."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _faults():
-            connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
-            _to_wal(connection)
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.executescript(_SCHEMA)
-        return cls(connection)
+        return cls(connect(path, _SCHEMA))
 
     @classmethod
     def look(cls, path: Path) -> Store:
         """For who merely looks. Raises Unavailable when nothing has been recorded yet."""
-        with _faults():
-            connection = sqlite3.connect(
-                f"{path.absolute().as_uri()}?mode=ro",
-                uri=True,
-                timeout=_BUSY_S,
-                isolation_level=None,
-            )
-        return cls(connection)
+        return cls(connect_to_look(path))
 
     def __enter__(self) -> Self:
         return self
@@ -140,7 +138,7 @@ class Store:
     def fills(self, after_id: int = 0, pair: Pair | None = None) -> list[Fill]:
         """Fills of one pair, or of all, recorded after the one with the given id, in the order of
         recording."""
-        with _faults():
+        with faults():
             rows = self._connection.execute(
                 "SELECT * FROM fills WHERE id > ? AND pair LIKE ? ORDER BY id",
                 (after_id, _pattern(pair)),
@@ -149,7 +147,7 @@ class Store:
 
     def last_fill_id(self) -> int:
         """The id of the newest fill; 0 when there is none."""
-        with _faults():
+        with faults():
             (last,) = self._connection.execute("SELECT max(id) FROM fills").fetchone()
         return last or 0
 
@@ -162,9 +160,22 @@ class Store:
 
     def balances(self) -> dict[str, Balance]:
         """The newest balances, by currency."""
-        with _faults():
+        with faults():
             rows = self._connection.execute("SELECT * FROM balances").fetchall()
         return {name: Balance(name, Decimal(total), Decimal(free)) for name, total, free in rows}
+
+    def set_prices(self, prices: Mapping[Pair, Decimal], wall_ms: int) -> None:
+        """Replaces the last prices."""
+        rows = [(str(pair), str(price), wall_ms) for pair, price in prices.items()]
+        with self._transaction("IMMEDIATE") as connection:
+            connection.execute("DELETE FROM prices")
+            connection.executemany("INSERT INTO prices VALUES (?, ?, ?)", rows)
+
+    def prices(self) -> dict[Pair, LastPrice]:
+        """The venue's last prices, by pair."""
+        with faults():
+            rows = self._connection.execute("SELECT * FROM prices").fetchall()
+        return {_pair(pair): LastPrice(Decimal(price), ms) for pair, price, ms in rows}
 
     def set_open_orders(
         self, orders: Iterable[Order], wall_ms: int, asked_ns: int, answered_ns: int
@@ -201,10 +212,32 @@ class Store:
 
     @contextmanager
     def _transaction(self, kind: str) -> Iterator[sqlite3.Connection]:
-        with _faults():
+        with faults():
             self._connection.execute(f"BEGIN {kind}")
             with self._connection:  # commits, or rolls back
                 yield self._connection
+
+
+def connect(path: Path, schema: str) -> sqlite3.Connection:
+    """A file that is written by mmd's own processes, made if need be. Raises Unavailable."""
+    with faults():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
+        _to_wal(connection)
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.executescript(schema)
+    return connection
+
+
+def connect_to_look(path: Path) -> sqlite3.Connection:
+    """The same for who merely looks. Raises Unavailable when there is no such file."""
+    with faults():
+        return sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro",
+            uri=True,
+            timeout=_BUSY_S,
+            isolation_level=None,
+        )
 
 
 def _to_wal(connection: sqlite3.Connection) -> None:
@@ -220,11 +253,11 @@ def _to_wal(connection: sqlite3.Connection) -> None:
 
 
 @contextmanager
-def _faults() -> Iterator[None]:
-    """A busy, full or missing file is to be waited for."""
+def faults() -> Iterator[None]:
+    """A busy, full or missing file is to be waited for: raises Unavailable."""
     try:
         yield
-    except sqlite3.OperationalError as error:
+    except (sqlite3.OperationalError, OSError) as error:
         raise Unavailable(f"the account's records can't be used now: {error}") from error
 
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmd.records.store import Cursor, Store
+from mmd.records.store import Cursor, LastPrice, Store
 from mmd.words.errors import Unavailable
 from mmd.words.market import Balance, Order, OrderStatus, OwnTrade, Pair, Side
 
@@ -210,3 +210,12 @@ def test_whatever_overlaps_the_union_is_recorded(reads: list[list[int]]) -> None
         wanted = sorted({n for read in reads for n in read})
         assert sorted(t.trade_no - BASE for t in new) == wanted
         assert sorted(f.trade.trade_no - BASE for f in store.fills()) == wanted
+
+
+def test_last_prices_are_replaced_as_a_whole(tmp_path: Path) -> None:
+    btc, eth = Pair("BTC", "TWD"), Pair("ETH", "TWD")
+    with Store.open(tmp_path / "a.sqlite") as store:
+        assert store.prices() == {}
+        store.set_prices({btc: Decimal("3000000.5"), eth: Decimal(1)}, 5)
+        store.set_prices({btc: Decimal("3000000.5")}, 6)
+        assert store.prices() == {btc: LastPrice(Decimal("3000000.5"), 6)}
