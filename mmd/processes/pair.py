@@ -97,7 +97,8 @@ class PairJob:
 def run(job: PairJob, context: ChildContext) -> None:
     """Quotes one pair until told to leave; then cancels all orders and proves it.
 
-    Raises KeyRejected or ConfigError when a person must act, OrdersLeft when orders may remain.
+    Raises KeyRejected or ConfigError when a person must act, OrdersLeft when orders may remain,
+    Unavailable when it left in haste, without proof: returning means that nothing is left.
     """
     require_allowed(job.settings.self_trade, job.mode, job.ace.base_url)
     context.stop.on_term()
@@ -107,11 +108,13 @@ def run(job: PairJob, context: ChildContext) -> None:
         if job.settings.clean_start is CleanStart.ALL:
             _sweep(job, client, Whose.ALL)
     except Leave:
-        return
-    client.close()
-    uvloop.run(_work(job, rules, context))
-    if context.stop.requested:
-        _sweep(job, AttendedClient(job.ace, context, stays=True), Whose.OURS)
+        log.info("leaving before the first quote")
+    else:
+        client.close()
+        uvloop.run(_work(job, rules, context))
+    if not context.stop.requested:
+        raise Unavailable("left in haste, without proof that no order is left")
+    _sweep(job, AttendedClient(job.ace, context, stays=True), Whose.OURS)
 
 
 def _learn_rules(job: PairJob, client: AttendedClient, context: ChildContext) -> MarketRules:
