@@ -225,7 +225,8 @@ def test_both_orders_meet_inside_the_spread_and_both_trades_are_self(
         assert stand.trader.done.amount == AMOUNT
         assert stand.trader.done.fees == one.fee + other.fee
         result = Result().after(one).after(other)
-        assert (result.position, result.realised, result.fees, result.fills) == (0, 0, 0, 0)
+        assert result.position == result.realised == result.fees == 0
+        assert result.fills == 0
 
     plot = Plot(batch, {"first_side": first_side, "method": method})
     ledger = play(venue, tmp_path, script, plot)
