@@ -22,6 +22,8 @@ COMMANDS = {
     "restart": "control",
     "reload": "control",
     "cancel": "orders",
+    "trades": "results",
+    "pnl": "results",
     "check": "check",
     "doctor": "doctor",
     "notify": "notify",
