@@ -57,9 +57,9 @@ from mmd.words.market import MarketRules, OwnTrade, Pair
 PAIR = Pair("BTC", "TWD")
 INSTANCE = "abc123"
 STEP_S = 0.1
-ACTIVE_S = 12.0
-QUIET_S = 9.0
-ORPHAN_LIMIT_S = 8.0
+ACTIVE_S = 8.0
+QUIET_S = 7.0
+ORPHAN_LIMIT_S = 6.0
 """Reconcile interval and patience: by then every order has a living process that knows it."""
 
 
