@@ -295,7 +295,7 @@ class QuoteSettings(Strict):
     """Least time between two decisions."""
     calm_interval_ms: int | None = Field(default=None, ge=0, le=60_000)
     """The same while prices stand still; it falls to min_interval_ms as the volatility rises to
-    move_bps. Not given: always min_interval_ms."""
+    half of spread_bps. Not given: always min_interval_ms."""
     max_price_age_s: float = Field(default=3, ge=0.1, le=60)
     """Quotes are pulled when the Binance price was not confirmed for this long."""
     max_jump_bps: Number = Field(default=Decimal(300), gt=0, le=MOST_BPS)

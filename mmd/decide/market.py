@@ -93,6 +93,5 @@ class Market:
         least = settings.min_interval_ms
         if settings.calm_interval_ms is None:
             return least * 1_000_000
-        full = float(settings.move_bps)
-        calm = max(0.0, 1 - self.volatility.bps(now_ns) / full) if full else 0.0
+        calm = max(0.0, 1 - 2 * self.volatility.bps(now_ns) / float(settings.spread_bps))
         return int((least + max(settings.calm_interval_ms - least, 0) * calm) * 1_000_000)

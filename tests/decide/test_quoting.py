@@ -4,52 +4,37 @@ from __future__ import annotations
 
 from decimal import Decimal
 from random import Random
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmd.cells.layouts import BookState, BookStatus
-from mmd.config.model import QuoteSettings
 from mmd.decide.ladder import Shape, SideTerms, WantedQuote, draw_all, wanted_ladder
-from mmd.decide.ledger import SELF_TRADE_LEVEL, Event, Ledger, State
+from mmd.decide.ledger import SELF_TRADE_LEVEL, Ledger, State
 from mmd.decide.plan import Action, Cancel, Keep, Place, SideRules, Urgency, cancel_all, plan
 from mmd.decide.quoter import Quoter
 from mmd.decide.reference import (
-    AgeLimits,
     JumpFilter,
     NoReference,
     Reference,
     reference_of,
 )
-from mmd.words.market import MarketRules, NewOrder, Pair, Side
-
-S = 1_000_000_000
-RULES = MarketRules(
-    Pair("BTC", "TWD"), 2, 1, Decimal("0.1"), Decimal("0.000001"), Decimal("0.0001"), Decimal(100)
+from mmd.words.market import NewOrder, Side
+from tests.decide.samples import (
+    BOOK,
+    LIMITS,
+    RATE,
+    RULES,
+    S,
+    book,
+    make_quoter,
+    quote_settings,
+    reference,
+    send,
 )
-LIMITS = AgeLimits(3 * S, 5 * S)
+
 FAR_FUTURE = 10**18
-
-
-def quote_settings(**changes: Any) -> QuoteSettings:
-    return QuoteSettings.model_validate(
-        {"amount": {"min": Decimal("0.01"), "max": Decimal("0.02")}} | changes
-    )
-
-
-def book(bid: float, ask: float, frame_ns: int = 0, status: int = BookStatus.VALID) -> BookState:
-    return BookState(
-        status=status, bid_price=bid, bid_qty=1, ask_price=ask, ask_qty=1, last_frame_ns=frame_ns
-    )
-
-
-BOOK, RATE = book(61_000.0, 61_000.01), book(32.0, 32.01)
-
-
-def reference(bid: str = "1952000", ask: str = "1952700") -> Reference:
-    return Reference(Decimal(bid), Decimal(ask), Decimal(32), Decimal("32.01"))
 
 
 def test_the_reference_multiplies_bid_by_bid_and_ask_by_ask() -> None:
@@ -241,31 +226,6 @@ def test_pulling_all_cancels_whatever_can_be_cancelled() -> None:
     resting(ledger, "c", Side.SELL, "3", State.SENDING)
     actions = cancel_all(ledger, "stale")
     assert summary(actions) == [("cancel", "1", Urgency.HARM), ("cancel", "2", Urgency.HARM)]
-
-
-def make_quoter(**changes: Any) -> Quoter:
-    chosen = quote_settings(min_interval_ms=0, levels=3, **changes)
-    return Quoter(chosen, RULES, LIMITS, Random(1))
-
-
-def send(actions: list[Action], ledger: Ledger, now_ns: int, quoter: Quoter) -> None:
-    """A venue that answers at once."""
-    for action in actions:
-        if isinstance(action, Cancel):
-            client_id = action.entry.order.client_id
-            ledger.apply(client_id, Event.CANCEL_SENT, now_ns)
-            ledger.apply(client_id, Event.CANCELLED, now_ns)
-            continue
-        client_id = f"{len(ledger.entries) + len(ledger.finished)}"
-        wanted = action.quote
-        ledger.want(
-            NewOrder(client_id, wanted.side, wanted.price, wanted.amount),
-            wanted.level,
-            now_ns,
-            quoter.expiry_ns(now_ns),
-        )
-        ledger.apply(client_id, Event.SENT, now_ns)
-        ledger.apply(client_id, Event.ACCEPTED, now_ns)
 
 
 def test_nothing_is_sent_while_nothing_moves_and_all_is_placed() -> None:
