@@ -12,7 +12,7 @@ from math import inf
 from pathlib import Path
 
 from bench.memory import Memory
-from mmd.cells.layouts import BOOK, HEALTH, PARENT, BookState, ParentState, StateCell
+from mmd.cells.layouts import BOOK, HEALTH, PARENT, BookCell, BookState, ParentState, StateCell
 from mmd.cells.segment import Segment
 from mmd.cells.wake import Bell
 from mmd.processes.context import ChildContext, Heart, ParentLink, Stop
@@ -21,27 +21,28 @@ from mmd.processes.feed import FeedJob, FeedTiming, run
 FOREVER_NS = 1 << 60
 
 
-class StampedCell(StateCell[BookState]):
+def stamped_cell(memory: Memory) -> BookCell:
     """The book cell, with a log of what was published when."""
+    cell = StateCell(BOOK, memory.buffer, 0)
+    publish, stamping = cell.write, False
 
-    def __init__(self, memory: Memory) -> None:
-        super().__init__(BOOK, memory.buffer, 0)
-        self._memory = memory
-        self._stamping = False
-        signal.signal(signal.SIGUSR1, self._start)
+    def start(_signal: int, _frame: object) -> None:
+        nonlocal stamping
+        stamping = True
 
-    def _start(self, _signal: int, _frame: object) -> None:
-        self._stamping = True
+    def write(state: BookState) -> None:
+        publish(state)
+        if stamping:
+            memory.stamp(state.update_id, state.last_trade_id)
 
-    def write(self, state: BookState) -> None:
-        super().write(state)
-        if self._stamping:
-            self._memory.stamp(state.update_id, state.last_trade_id)
+    cell.write = write
+    signal.signal(signal.SIGUSR1, start)
+    return cell
 
 
 def main() -> None:
     url, path, symbol = sys.argv[1:4]
-    book = StampedCell(Memory(Path(path)))
+    book = stamped_cell(Memory(Path(path)))
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         segment = Segment.create(home)

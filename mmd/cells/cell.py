@@ -14,8 +14,11 @@ from __future__ import annotations
 
 import platform
 import struct
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 from zlib import crc32
+
+S = TypeVar("S")
 
 _COUNTER_BYTES = 64  # a cache line of its own
 _SLOT_ALIGN = 64
@@ -40,6 +43,8 @@ class Cell:
         self._counter = buffer[offset : offset + 8].cast("Q")
         first = offset + _COUNTER_BYTES
         self._offsets = (first, first + slot_bytes)
+        size = self._record.size
+        self._slots = tuple(buffer[start : start + size] for start in self._offsets)
 
     @staticmethod
     def slot_bytes(format: str) -> int:
@@ -75,9 +80,37 @@ class Cell:
                 return fields
         raise CellBusyError("a cell's counter moved during every one of 10,000 reads")
 
+    def reader(self, make: Callable[[tuple[Any, ...]], S]) -> Callable[[], S]:
+        """`make` of what `read` gives, as one call. Made for hot loops: a closure that is given
+        all it needs takes two thirds of the time of the methods."""
+        counters, unpack, slots = self._counter, self._record.unpack, self._slots
+
+        def read() -> S:
+            counter = counters[0]
+            fields = unpack(slots[counter & 1])
+            if counters[0] == counter:
+                return make(fields)
+            return make(self.read())
+
+        return read
+
+    def writer(self, flatten: Callable[[S], tuple[Any, ...]] | None) -> Callable[[S], None]:
+        """`write` in the same manner: of what `flatten` makes of a state, if it is no tuple."""
+        counters, pack_into, slots = self._counter, self._record.pack_into, self._slots
+
+        def write(state: Any) -> None:
+            counter = counters[0] + 1
+            fields = flatten(state) if flatten else state
+            pack_into(slots[counter & 1], 0, *fields)
+            counters[0] = counter
+
+        return write
+
     def close(self) -> None:
         """Lets go of the buffer, so that it can be unmapped."""
         self._counter.release()
+        for slot in self._slots:
+            slot.release()
 
 
 class CheckedCell(Cell):
@@ -107,6 +140,15 @@ class CheckedCell(Cell):
             if counter == 0 or checksum == crc32(payload, counter & 0xFFFFFFFF):
                 return self._record.unpack(payload)
         raise CellBusyError("a cell's checksum was wrong in every one of 10,000 reads")
+
+    def reader(self, make: Callable[[tuple[Any, ...]], S]) -> Callable[[], S]:
+        return lambda: make(self.read())
+
+    def writer(self, flatten: Callable[[S], tuple[Any, ...]] | None) -> Callable[[S], None]:
+        def write(state: Any) -> None:
+            self.write(*(flatten(state) if flatten else state))
+
+        return write
 
 
 def open_cell(buffer: memoryview, offset: int, format: str) -> Cell:
