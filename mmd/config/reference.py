@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from enum import Enum
 from typing import Any
@@ -38,6 +39,14 @@ profile's, then the default.
 """
 
 
+_TITLE = """# Configuration
+
+Every key of `conf/pairs.yaml`. Names end in their unit; 100 bps are 1 %. `bin/mmd check` says what
+is wrong with a file, and `bin/mmd check --schema` gives editors a JSON schema of it.
+
+"""
+
+
 def reference() -> str:
     """Markdown: one table for each group of settings, in the order of the file."""
     definitions = schema()["$defs"] | {Settings.__name__: schema()}
@@ -45,7 +54,7 @@ def reference() -> str:
         f"### {title}\n\n{_prose(model.__doc__)}\n\n{_HEAD}{_rows(model, definitions)}\n"
         for title, model in _groups(Settings, "")
     )
-    return tables + _LAYERS
+    return _TITLE + tables + _LAYERS
 
 
 def _groups(model: type[Strict], path: str) -> Iterator[tuple[str, type[Strict]]]:
@@ -127,4 +136,4 @@ def _prose(text: str | None) -> str:
 
 
 if __name__ == "__main__":
-    print(reference())
+    sys.stdout.write(reference())
