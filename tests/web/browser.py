@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import websocket
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -108,34 +109,44 @@ class Page:
 
 @contextmanager
 def browser() -> Iterator[Page]:
-    """A browser with one tab and a profile of its own."""
+    """A browser with one tab and a profile of its own. It is no child of ours, so that it may
+    outlive a test; it ends with the last one."""
     assert CHROMIUM is not None
     with tempfile.TemporaryDirectory(prefix="mmd-chromium-", ignore_cleanup_errors=True) as folder:
-        process = subprocess.Popen(
-            [CHROMIUM, *_FLAGS, f"--user-data-dir={folder}", "about:blank"],
+        subprocess.run(
+            ["setsid", "--fork", CHROMIUM, *_FLAGS, f"--user-data-dir={folder}", "about:blank"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            check=True,
         )
+        page = Page(_tab(Path(folder) / "DevToolsActivePort"))
         try:
-            page = Page(_tab(Path(folder) / "DevToolsActivePort", process))
-            try:
-                yield page
-                page.call("Browser.close")
-            finally:
-                page.close()
+            yield page
+            page.call("Browser.close")
         finally:
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            page.close()
+            _end(folder)
 
 
-def _tab(port_file: Path, process: subprocess.Popen[bytes]) -> str:
+def _end(folder: str) -> None:
+    """Waits until all processes of that profile are gone; ends them when they stay."""
+    mine = [p for p in psutil.process_iter() if folder in _command_line(p)]
+    _, alive = psutil.wait_procs(mine, timeout=10)
+    for process in alive:
+        process.kill()
+
+
+def _command_line(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def _tab(port_file: Path) -> str:
     until_s = time.monotonic() + _PATIENCE_S
     while True:
-        assert process.poll() is None, "Chromium has ended"
         assert time.monotonic() < until_s, "Chromium does not come up"
         try:
             port = port_file.read_text().splitlines()[0]

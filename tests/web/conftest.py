@@ -8,7 +8,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from decimal import Decimal
@@ -76,7 +76,7 @@ def seen(**changes: Any) -> Sight:
         processes=processes,
         books={"btcusdt": book, "usdt_twd": book},
         quotes={"btc_twd": quotes, "eth_twd": quotes._replace(best_bid=85_000.0)},
-        health={"pairs:btc_twd": HealthState(errors=3)},
+        health={"pairs:btc_twd": HealthState(pid=1003, heartbeat_ns=now_ns, errors=3)},
     )
     return replace(sight, **changes)
 
@@ -87,7 +87,8 @@ class Site:
     def __init__(self, home: Path, token: str | None) -> None:
         self.home = home
         self.token = token
-        self.sight = seen
+        self.sight: Callable[[], Sight] = seen
+        self.sample_s = 1.0
         self.commands: list[tuple[str, str]] = []
         self.parent_is_dead = False
         self.stop = Stop()
@@ -136,6 +137,7 @@ class Site:
             store=self.home / "records" / "account.sqlite",
             ace=AceEndpoint(base_url="http://127.0.0.1:9", key=key, timeout_s=0.2),
             budget=BudgetSpec(self.home / "run", Decimal(10), 20),
+            sample_s=self.sample_s,
         )
 
     def ask(
@@ -182,8 +184,9 @@ class _Stay(urllib.request.HTTPRedirectHandler):
 
 
 @contextmanager
-def running(home: Path, token: str | None = None) -> Iterator[Site]:
+def running(home: Path, token: str | None = None, *, sample_s: float = 0.2) -> Iterator[Site]:
     site = Site(home, token)
+    site.sample_s = sample_s
     site.start()
     try:
         yield site

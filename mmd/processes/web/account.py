@@ -5,7 +5,7 @@ disk nor a slow venue holds up the page.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,6 +47,11 @@ class Records:
         self._last_list = 0
         self._place = Place()
 
+    def close(self) -> None:
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
     def look(self) -> Account:
         """What is new; what can't be read now is new at the next look."""
         alerts, self._place = self._spool.read(self._place)
@@ -82,6 +87,10 @@ class VenueBooks:
         self._rules: dict[Pair, MarketRules] = {}
         self._asked_s: dict[Pair, float] = {}
 
+    def close(self) -> None:
+        self._client.close()
+        self._budget.close()
+
     def ask(self, pairs: Iterable[Pair]) -> dict[Pair, OrderBook]:
         """New books of those pairs whose turn it is. Never raises: what fails is asked again."""
         found = {}
@@ -116,6 +125,7 @@ class Thread:
     def __init__(self, name: str) -> None:
         self.executor = ThreadPoolExecutor(1, thread_name_prefix=name)
 
-    def close(self) -> None:
-        """Does not wait for what is under way."""
-        self.executor.shutdown(wait=False, cancel_futures=True)
+    def close(self, last: Callable[[], None]) -> None:
+        """Does one last thing after what is under way, and does not wait for it."""
+        self.executor.submit(last)
+        self.executor.shutdown(wait=False)

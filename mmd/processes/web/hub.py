@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 MOST_LISTENERS = 100
-MOST_WAITING = 20
+MOST_WAITING = 10
 """Events that wait for one browser. One that is further behind is dropped: it connects anew and
 gets the present state."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 from importlib.resources import files
@@ -32,6 +34,7 @@ _WRONG_TOKEN_S = 0.5
 _COOKIE_DAYS = 30
 _BEAT_S = 15.0
 _MOST_BYTES = 4096
+_MOST_BUFFERED = 64 << 10
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -139,6 +142,7 @@ class Pages:
         answer = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await answer.prepare(request)
         transport = request.transport
+        _bound_buffers(transport)
         self._hub.listeners.add(listener)
         hang_up = asyncio.create_task(_hang_up_when_dropped(listener, transport))
         try:
@@ -170,11 +174,25 @@ async def _serve(listener: Listener, answer: web.StreamResponse) -> None:
         await answer.write(event)
 
 
+def _bound_buffers(transport: asyncio.Transport | None) -> None:
+    """What the kernel and we keep for a browser that does not read."""
+    if transport is None:
+        return
+    transport.set_write_buffer_limits(_MOST_BUFFERED)
+    connection = transport.get_extra_info("socket")
+    if connection is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _MOST_BUFFERED)
+
+
 async def _hang_up_when_dropped(listener: Listener, transport: asyncio.Transport | None) -> None:
     """Ends a connection whose task waits for the browser to read."""
     await listener.dropped.wait()
-    if transport is not None:
-        transport.abort()
+    if transport is None:
+        return
+    connection = transport.get_extra_info("socket")
+    if connection is not None:  # the kernel, too, shall forget what it holds
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
 
 
 async def _add_headers(_request: web.Request, answer: web.StreamResponse) -> None:

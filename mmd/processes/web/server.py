@@ -33,8 +33,6 @@ from mmd.words.market import OrderBook, Pair
 
 log = logging.getLogger("web")
 
-_SAMPLE_EVERY_S = 1.0
-
 
 @dataclass(frozen=True)
 class WebJob:
@@ -53,6 +51,8 @@ class WebJob:
     store: Path
     ace: AceEndpoint
     budget: BudgetSpec
+    sample_s: float = 1.0
+    """How often the present is looked at and told."""
 
 
 def run(job: WebJob, context: ChildContext) -> None:
@@ -143,8 +143,8 @@ class Sampler:
         self._account = Account()
 
     def close(self) -> None:
-        self._record_thread.close()
-        self._venue_thread.close()
+        self._record_thread.close(self._records.close)
+        self._venue_thread.close(self._books.close)
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -153,7 +153,7 @@ class Sampler:
             self._take_sight(self._job.look())
             await self._take_account()
             self._ask_venue()
-            due_s = max(due_s + _SAMPLE_EVERY_S, loop.time())
+            due_s = max(due_s + self._job.sample_s, loop.time())
             await asyncio.sleep(due_s - loop.time())
 
     def _take_sight(self, sight: Sight) -> None:

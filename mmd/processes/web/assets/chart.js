@@ -124,12 +124,14 @@ class Chart {
     }
   }
 
-  valueAxis(box, low, high, count) {
+  valueAxis(box, low, high, count, taken = []) {
     const step = niceStep((high - low) / count);
     for (let value = Math.ceil(low / step) * step; value <= high; value += step) {
       const y = scaleY(box, low, high, value);
       this.rule(this.left, y, this.right, y, "line");
-      this.text(label(value, step), this.right + 6, y, "dim");
+      if (taken.every((other) => Math.abs(other - y) > 14)) {
+        this.text(label(value, step), this.right + 6, y, "dim");
+      }
     }
   }
 
@@ -142,13 +144,13 @@ class Chart {
       return;
     }
     const [low, high] = padded(Math.min(...values), Math.max(...values), 1e-5);
-    this.valueAxis(box, low, high, 6);
     const y = (price) => scaleY(box, low, high, price);
+    const last = shown[shown.length - 1];
+    this.valueAxis(box, low, high, 6, [last[3], last[4]].filter(Boolean).map(y));
     this.band(shown, y);
     this.steps(shown, 3, y, this.colour("bid"));
     this.steps(shown, 4, y, this.colour("ask"));
     for (const fill of fills) this.mark(this.x(fill.t), y(fill.price), fill);
-    const last = shown[shown.length - 1];
     for (const [index, colour] of [[3, "bid"], [4, "ask"]]) {
       if (last[index]) this.tag(y(last[index]), label(last[index], (high - low) / 40), colour);
     }
@@ -218,7 +220,7 @@ class Chart {
   }
 
   line(box, shown, index, title, colour) {
-    const values = shown.map((point) => point[index]);
+    const values = shown.filter(isKnown).map((point) => point[index]);
     const [low, high] = padded(Math.min(0, ...values), Math.max(0, ...values), 0);
     this.valueAxis(box, low, high, 4);
     const y = (value) => scaleY(box, low, high, value);
@@ -226,7 +228,7 @@ class Chart {
     const { pen } = this;
     pen.strokeStyle = this.colour(colour);
     pen.lineWidth = 1.6;
-    for (const run of runs(shown, () => true)) {
+    for (const run of runs(shown, isKnown)) {
       pen.beginPath();
       run.forEach((point, number) => {
         if (number) pen.lineTo(this.x(point[0]), y(point[index]));
@@ -234,6 +236,8 @@ class Chart {
       });
       pen.stroke();
     }
+    pen.fillStyle = this.colour("card");
+    pen.fillRect(this.left, box.top, pen.measureText(title).width + 8, 15);
     this.text(title, this.left + 4, box.top + 8, "dim");
   }
 
@@ -262,6 +266,11 @@ class Chart {
     pen.strokeRect(at + 0.5, boxes[0].top + 6.5, wide, tall);
     lines.forEach((line, number) => this.text(line, at + 8, boxes[0].top + 18 + 16 * number, "text"));
   }
+}
+
+// Before a pair has found its reference it does not know its position either.
+function isKnown(point) {
+  return point[1] > 0;
 }
 
 function runs(points, holds) {
