@@ -7,6 +7,7 @@ beside it), for the stop signal and for the parent's death, and beats the heart.
 from __future__ import annotations
 
 import select
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -99,6 +100,8 @@ def run(
 
     Raises Fatal when Binance shuts this host out for good.
     """
+    if threading.current_thread() is threading.main_thread():  # no signals elsewhere
+        context.stop.on_term()
     feed = Feed(job, context, random or Random(), timing or FeedTiming())
     try:
         feed.run()
