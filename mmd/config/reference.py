@@ -23,6 +23,7 @@ _UNITS = {
     "_s": "s",
     "_mb": "MB",
     "_days": "days",
+    "_pct": "%",
 }
 _BOUNDS = {"exclusiveMinimum": "> {}", "minimum": "≥ {}", "exclusiveMaximum": "< {}",
            "maximum": "≤ {}"}  # fmt: skip

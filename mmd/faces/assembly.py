@@ -249,6 +249,7 @@ class _Plan:
             account_bell=account_bell,
             budget=self.budget,
             store=self.store,
+            depth=self.segment.add(DEPTH, chosen.binance.lower()) if chosen.quote.depth else None,
             mode=self.settings.mode,
         )
         rate_identity = self.settings.rates[rate_pair] if rate_pair else None

@@ -165,6 +165,7 @@ def _pair_json(view: View, name: str, row: Row) -> dict[str, Any]:
         "pnl": quotes.pnl,
         "fills": quotes.fills,
         "requests": quotes.requests,
+        "volatility_bps": quotes.volatility_bps,
         "self_trades": quotes.self_trades,
         "self_traded_amount": quotes.self_traded_amount,
         "note": quotes.note_text,

@@ -117,10 +117,10 @@ class Desk:
         await asyncio.wait({self._trade(self._place_in_turn(groups, may_send))})
         return entries
 
-    async def ask(self, call: Call[T]) -> T:
+    async def ask(self, call: Call[T], priority: Priority = Priority.TOUCH) -> T:
         """Asks the venue. Raises Unavailable when the budget does not allow it now, and what the
         call ends with."""
-        if not self.budget.try_take(Priority.TOUCH, self.clock_ns()):
+        if not self.budget.try_take(priority, self.clock_ns()):
             raise Unavailable(f"{call.kind}: no request is left in the budget")
         return await self._call(call)
 
@@ -143,7 +143,7 @@ class Desk:
         differences = reconcile(self.ledger, mine, asked_ns, grace_ns, expires_ns)
         for entry in differences.missing:
             log.warning("order %s is not listed any more; looking it up", entry.order_no)
-            self._spawn(self._look_up(entry))
+            self.spawn(self._look_up(entry))
         for entry in differences.adopted:
             log.info("adopted %s", describe(entry))
         return differences
@@ -184,7 +184,7 @@ class Desk:
 
     def _trade(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         self._trading += 1
-        task = self._spawn(work)
+        task = self.spawn(work)
         task.add_done_callback(self._traded)
         return task
 
@@ -192,7 +192,8 @@ class Desk:
         self._trading -= 1
         self.on_change()
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Runs something beside the loop, until `abandon`; its failure is the worker's."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._finished)
@@ -253,7 +254,7 @@ class Desk:
         self._note("order %s: %s", describe(entry), answer)
         if isinstance(answer, OutcomeUnknown):
             self._apply(entry, Event.LOST)
-            self._spawn(self._find_out(entry))
+            self.spawn(self._find_out(entry))
         elif isinstance(answer, Refused):
             self._apply(entry, Event.REFUSED)
             self.refused_in_a_row += 1

@@ -30,6 +30,7 @@ from mmd.cells.layouts import (
 )
 from mmd.cells.wake import Bell, Watch
 from mmd.config.model import CleanStart, Mode, PairSettings, RateSettings
+from mmd.config.quoting import BoundsSettings
 from mmd.decide.inventory import Holdings
 from mmd.decide.ledger import Ledger
 from mmd.decide.picture import picture
@@ -42,6 +43,7 @@ from mmd.processes.desk import Desk, describe_trade
 from mmd.processes.inquiry import Inquiry
 from mmd.processes.selftrader import SelfTradeJob, SelfTrader, require_allowed
 from mmd.processes.sweep import SweepPlan, Whose, sweep
+from mmd.processes.venue_view import VenueView
 from mmd.records.alerts import Kind, Spool
 from mmd.records.reader import AccountReader
 from mmd.records.selftrade import path_of
@@ -201,6 +203,7 @@ class Worker:
             clock_ns=clock_ns,
         )
         self.started_ms, self.started_ns = started_ms, clock_ns()
+        self.venue = VenueView(self.desk, self.bounds)
         self.selftrader = SelfTrader(self.self_trade_job(), self.desk, self.settings)
         self.loop = asyncio.get_running_loop()
         self.done: asyncio.Future[str] = self.loop.create_future()
@@ -243,6 +246,7 @@ class Worker:
                 self.context.heart.ready()
                 for fd, waker in wakers.items():
                     self.loop.add_reader(fd, waker)
+                self.desk.spawn(self.venue.run())
                 self.tick()
                 log.info("leaving: %s", await self.done)
         finally:
@@ -326,7 +330,13 @@ class Worker:
     def inputs(self) -> Inputs:
         """What a decision may know beside the prices."""
         depth = self.job.depth.read() if self.job.depth and self.quoter.needs_depth else None
-        return Inputs(Holdings(self.books_kept.result.position), depth, wall_s=self.wall_s())
+        holdings = Holdings(self.books_kept.result.position)
+        return Inputs(holdings, depth, self.venue.book, self.wall_s())
+
+    def bounds(self) -> BoundsSettings | None:
+        """How the venue's own book binds the quotes; None while there are none."""
+        quote = self.settings.quote
+        return quote.bounds if quote.enabled else None
 
     def follow_parameters(self) -> None:
         """Takes over what a reload changed; what rests is kept where the new ladder wants it."""
@@ -446,6 +456,7 @@ class Worker:
                 note=from_text(self.quoter.note),
                 self_trades=self.selftrader.done.count,
                 self_traded_amount=float(self.selftrader.done.amount),
+                volatility_bps=self.quoter.market.volatility.bps(now_ns),
             )
         )
         self.context.heart.beat(progress=self.job.book.counter)
