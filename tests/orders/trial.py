@@ -10,60 +10,55 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
-import os
 import random
 import sys
 import tempfile
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import TypeVar
 
 from mmd.cells.layouts import (
-    BOOK,
-    HEALTH,
-    PARENT,
-    QUOTES,
-    WANTED,
     BookState,
     BookStatus,
-    Layout,
-    ParentState,
-    StateCell,
 )
-from mmd.cells.wake import Bell, Watch
 from mmd.config.model import PairSettings
 from mmd.config.secrets import AceKey
 from mmd.decide.ledger import Entry
-from mmd.processes.context import ChildContext, Heart, ParentLink, Stop
-from mmd.processes.pair import PairJob, Worker
+from mmd.faces.stage import INSTANCE, Life, Place, Stage
 from mmd.processes.sweep import SweepPlan, sweep_async
 from mmd.records.pnl import results
-from mmd.records.store import Store
 from mmd.sim.ace import PAPER_KEY, PAPER_SECRET, paper_accounts
 from mmd.sim.ace.crowd import CrowdOptions
 from mmd.sim.ace.exchange import Exchange
 from mmd.sim.ace.faults import Fault, FaultKind
 from mmd.sim.ace.venue import VenueRules
-from mmd.sim.virtual import EPOCH_MS, VirtualClient, VirtualLoop
-from mmd.venues.ace import calls, listing
-from mmd.venues.ace.budget import Budget, BudgetSpec
+from mmd.sim.virtual import VirtualLoop
+from mmd.venues.ace.budget import BudgetSpec
 from mmd.venues.ace.endpoint import AceEndpoint
-from mmd.words.errors import MmdError
-from mmd.words.market import MarketRules, OwnTrade, Pair
+from mmd.words.market import OwnTrade, Pair
 
 PAIR = Pair("BTC", "TWD")
-INSTANCE = "abc123"
 STEP_S = 0.1
+SETTINGS = PairSettings.model_validate(
+    {
+        "binance": "BTCTWD",
+        "rate": None,
+        "quote": {
+            "levels": 3,
+            "amount": {"min": "0.01", "max": "0.02"},
+            "refresh_s": {"min": 3, "max": 8},
+            "max_price_age_s": 30,
+            "spread_bps": "8",
+            "step_bps": "6",
+        },
+    }
+)
 ACTIVE_S = 8.0
 QUIET_S = 7.0
 ORPHAN_LIMIT_S = 6.0
 """Reconcile interval and patience: by then every order has a living process that knows it."""
-
-
-S = TypeVar("S")
 
 
 @dataclass
@@ -77,24 +72,13 @@ class Story:
     fills: int = 0
 
 
-@dataclass
-class Life:
-    """One run of the worker, from its start to its kill or its orderly end."""
-
-    worker: Worker
-    client: VirtualClient
-    stop: Stop
-    task: asyncio.Task[None]
-
-
-class Stage:
-    """Venue, cells and records, which outlive every worker."""
+class Drama(Stage):
+    """One pair on the venue, prices that wander, and a hand that draws what goes wrong."""
 
     def __init__(self, seed: int, folder: Path, loop: VirtualLoop, stack: ExitStack) -> None:
         self.random = random.Random(seed)
-        self.folder, self.loop, self.stack = folder, loop, stack
         self.price = 61_000.0
-        self.exchange = Exchange(
+        exchange = Exchange(
             paper_accounts(),
             VenueRules(),
             self.fair,
@@ -103,25 +87,22 @@ class Stage:
             lambda _entry: None,
             CrowdOptions(takes_per_s=1.0, take_value_twd=800, level_value_twd=3_000),
         )
-        self.exchange.open(loop.wall_ms())
-        self.endpoint = AceEndpoint("http://venue", AceKey(PAPER_KEY, PAPER_SECRET), timeout_s=1.0)
-        self.book, self.health = cell(BOOK), cell(HEALTH)
-        self.quotes, self.wanted, self.parent = cell(QUOTES), cell(WANTED), cell(PARENT)
-        self.price_bell, self.account_bell = Bell(), Bell()
-        stack.callback(self.price_bell.close)
-        stack.callback(self.account_bell.close)
-        self.store = stack.enter_context(Store.open(folder / "account.sqlite"))
-        self.clerk = self.make_client()
-        self.markets: dict[Pair, MarketRules] = {}
+        exchange.open(loop.wall_ms())
+        endpoint = AceEndpoint("http://venue", AceKey(PAPER_KEY, PAPER_SECRET), timeout_s=1.0)
+        latency = random.Random(self.random.random())
+        super().__init__(
+            exchange,
+            loop,
+            folder,
+            stack,
+            endpoint,
+            BudgetSpec(folder, None, 1),
+            lambda: latency.uniform(0.002, 0.02),
+        )
+        self.place = Place(self, PAIR, SETTINGS, self.feed())
 
     def fair(self, _pair: Pair, _now_ms: int) -> Decimal:
         return Decimal(repr(round(self.price, 2)))
-
-    def make_client(self) -> VirtualClient:
-        latency = random.Random(self.random.random())
-        return VirtualClient(
-            self.endpoint, self.exchange, self.loop, lambda: latency.uniform(0.002, 0.02)
-        )
 
     def move(self) -> None:
         """One step of prices, participants and the parent's heart. The others are a step late,
@@ -129,104 +110,37 @@ class Stage:
         self.exchange.step(self.loop.wall_ms())
         calm = self.random.random() < 0.98
         self.price *= 1 + self.random.gauss(0, 0.0002 if calm else 0.006)
-        now_ns = self.loop.clock_ns()
-        self.parent.write(ParentState(1, now_ns))
-        self.book.write(
+        self.beat()
+        feed = self.place.feed
+        feed.book.write(
             BookState(
                 status=BookStatus.VALID,
                 bid_price=round(self.price, 2),
                 ask_price=round(self.price + 0.01, 2),
-                last_frame_ns=now_ns,
+                last_frame_ns=self.loop.clock_ns(),
             )
         )
-        self.price_bell.ring()
-
-    async def account_round(self) -> None:
-        """What the account process does, in virtual time."""
-        try:
-            asked_ns = self.loop.clock_ns()
-            cursor = self.store.cursor(EPOCH_MS)
-            trades = await self.clerk.run(listing.trades_since(cursor.trade_no, cursor.since_ms))
-            self.store.add_fills(trades)
-            orders = await self.clerk.run(listing.all_open_orders())
-            self.store.set_open_orders(orders, self.loop.wall_ms(), asked_ns, self.loop.clock_ns())
-        except MmdError:
-            return
-        self.account_bell.ring()
+        feed.bell.ring()
 
     def begin_life(self) -> Life:
         """A new worker, as after a start or a kill."""
-        stop = Stop()
-        self.stack.callback(_close_fd, stop.fd)
-        pidfd = Bell()
-        self.stack.callback(pidfd.close)
-        link = ParentLink(self.parent, 1, pidfd.fd, lease_s=1e6)
-        context = ChildContext("pairs:btc_twd", Heart(self.health), stop, link, self.folder)
-        settings = PairSettings.model_validate(
-            {
-                "binance": "BTCTWD",
-                "rate": None,
-                "quote": {
-                    "levels": 3,
-                    "amount": {"min": "0.01", "max": "0.02"},
-                    "refresh_s": {"min": 3, "max": 8},
-                    "max_price_age_s": 30,
-                    "spread_bps": "8",
-                    "step_bps": "6",
-                },
-            }
-        )
-        job = PairJob(
-            pair=PAIR,
-            settings=settings,
-            ace=self.endpoint,
-            instance=INSTANCE,
-            settle_s=0.5,
-            stop_limit_s=20,
-            seed=self.random.randrange(1 << 30),
-            book=self.book,
-            rate=None,
-            rate_settings=None,
-            quotes=self.quotes,
-            wanted=self.wanted,
-            price_bells=(self.price_bell,),
-            account_bell=self.account_bell,
-            budget=BudgetSpec(self.folder, None, 1),
-            store=self.folder / "account.sqlite",
-        )
-        client = self.make_client()
-        prices = self.stack.enter_context(closing(Watch(self.price_bell)))
-        account = self.stack.enter_context(closing(Watch(self.account_bell)))
-        budget = self.stack.enter_context(Budget(job.budget, PAPER_KEY))
-        worker = Worker(
-            job,
-            self.markets[PAIR],
-            context,
-            client,
-            budget,
-            prices,
-            account,
-            self.loop.wall_ms(),
-            self.loop.clock_ns,
-        )
-        return Life(worker, client, stop, self.loop.create_task(worker.run()))
+        return self.place.begin(self.random.randrange(1 << 30))
 
 
-async def tell(stage: Stage, story: Story) -> None:
+async def tell(stage: Drama, story: Story) -> None:
     """The story itself: trouble, then quiet, then an orderly end."""
-    markets = await stage.clerk.call(calls.markets())
-    stage.markets = {rules.pair: rules for rules in markets}
+    await stage.learn_markets()
     watch = OrphanWatch(stage)
     life = await play(stage, story, watch, None, ACTIVE_S, trouble=True)
     stage.exchange.faults.clear()
     life = await play(stage, story, watch, life, QUIET_S, trouble=False)
-    stage.wanted.write(stage.wanted.read()._replace(paused=1))
+    stage.place.wanted.write(stage.place.wanted.read()._replace(paused=1))
     life = await play(stage, story, watch, life, 2.0, trouble=False)
     if left := list(life.worker.ledger.live()):
         story.faults.append(f"the paused ledger holds {left}")
     if left_there := ours(stage):
         story.faults.append(f"the paused venue holds {left_there}")
-    stage.wanted.write(stage.wanted.read()._replace(paused=0))
+    stage.place.wanted.write(stage.place.wanted.read()._replace(paused=0))
     life = await play(stage, story, watch, life, 3.0, trouble=False)
     compare_at_rest(stage, life, story)
     life.stop.request()
@@ -245,7 +159,7 @@ async def tell(stage: Stage, story: Story) -> None:
 
 
 async def play(
-    stage: Stage,
+    stage: Drama,
     story: Story,
     watch: OrphanWatch,
     life: Life | None,
@@ -299,7 +213,7 @@ _TROUBLES = (
 )
 
 
-def vary_faults(stage: Stage) -> None:
+def vary_faults(stage: Drama) -> None:
     if stage.random.random() < 0.03:
         stage.exchange.faults.clear()
     if stage.random.random() < 0.05:
@@ -319,7 +233,7 @@ def vary_faults(stage: Stage) -> None:
 class OrphanWatch:
     """Whether every order on the venue is known to a living worker, soon enough."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Drama) -> None:
         self._stage = stage
         self._unknown_since: dict[str, float] = {}
         self.found: list[str] = []
@@ -335,13 +249,13 @@ class OrphanWatch:
                 self.found.append(f"order {number} has been nobody's for {now - since:.1f} s")
 
 
-def ours(stage: Stage) -> dict[str, Decimal]:
+def ours(stage: Drama) -> dict[str, Decimal]:
     """What rests on the venue for us: order number → remaining amount."""
     account = stage.exchange.engine.account(PAPER_KEY)
     return {number: order.remaining for number, order in account.open.items()}
 
 
-def compare_at_rest(stage: Stage, life: Life, story: Story) -> None:
+def compare_at_rest(stage: Drama, life: Life, story: Story) -> None:
     """The ledger equals the venue, once everything under way has arrived."""
     there = ours(stage)
     here: dict[str, Decimal] = {}
@@ -359,13 +273,13 @@ def compare_at_rest(stage: Stage, life: Life, story: Story) -> None:
             story.faults.append(f"at rest the ledger has {here}, the venue {there}")
 
 
-def _filled_lately(stage: Stage, order_no: str) -> bool:
+def _filled_lately(stage: Drama, order_no: str) -> bool:
     now_ms = stage.loop.wall_ms()
     fills = stage.exchange.engine.account(PAPER_KEY).fills
     return any(f.order_no == order_no and now_ms - f.time_ms < 2_000 for f in fills)
 
 
-def judge(stage: Stage, story: Story) -> None:
+def judge(stage: Drama, story: Story) -> None:
     """The venue's record against ours."""
     account = stage.exchange.engine.account(PAPER_KEY)
     booked = [fill.trade for fill in stage.store.fills()]
@@ -388,22 +302,13 @@ def _signed(trade: OwnTrade) -> Decimal:
     return trade.amount if trade.side.name == "BUY" else -trade.amount
 
 
-def cell(layout: Layout[S]) -> StateCell[S]:
-    """A cell in this process's own memory."""
-    return StateCell(layout, memoryview(bytearray(layout.size)), 0)
-
-
-def _close_fd(fd: int) -> None:
-    os.close(fd)
-
-
 def run_story(seed: int, folder: Path) -> Story:
     """Tells the story of a seed; `faults` is empty when all came out right."""
     story = Story(seed)
     loop = VirtualLoop()
     with ExitStack() as stack:
         stack.callback(loop.close)
-        stage = Stage(seed, folder, loop, stack)
+        stage = Drama(seed, folder, loop, stack)
         loop.run_until_complete(tell(stage, story))
     return story
 
