@@ -46,6 +46,7 @@ __all__ = [
     "CleanStart",
     "FirstSide",
     "IntensitySettings",
+    "JournalSettings",
     "KillLevel",
     "KillSettings",
     "LogSettings",
@@ -209,6 +210,15 @@ class LogSettings(Strict):
     """Days after which a day's logs are deleted."""
 
 
+class JournalSettings(Strict):
+    """What is kept of each pair's decisions, requests and replies, to be replayed."""
+
+    keep_days: int = Field(default=14, ge=1, le=3650)
+    """Days after which a day's journal is deleted."""
+    max_mb: int = Field(default=1000, ge=1, le=1_000_000)
+    """Most that one pair's journal may take; the oldest goes first."""
+
+
 class AlertSettings(Strict):
     """Of what people are told, and how often. To whom is a secret, given in the environment or
     in conf/secrets.env: MMD_ALERT_URLS, MMD_ALERT_WEBHOOK."""
@@ -281,6 +291,8 @@ class Settings(Strict):
     """How the parent watches its children."""
     logs: LogSettings = LogSettings()
     """What happens to old logs."""
+    journal: JournalSettings = JournalSettings()
+    """What is kept to be replayed."""
     alerts: AlertSettings = AlertSettings()
     """Of what people are told."""
     web: WebSettings = WebSettings()
