@@ -78,6 +78,7 @@ class Desk:
     last_error: str = ""
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _trading: int = 0
+    _finding: asyncio.Task[None] | None = None
 
     @property
     def in_flight(self) -> int:
@@ -254,7 +255,7 @@ class Desk:
         self._note("order %s: %s", describe(entry), answer)
         if isinstance(answer, OutcomeUnknown):
             self._apply(entry, Event.LOST)
-            self.spawn(self._find_out(entry))
+            self._find_out()
         elif isinstance(answer, Refused):
             self._apply(entry, Event.REFUSED)
             self.refused_in_a_row += 1
@@ -304,41 +305,51 @@ class Desk:
         log.info("looked up: %s", describe(entry))
         self.on_change()
 
-    async def _find_out(self, entry: Entry) -> None:
-        """Finds an order with a lost reply by its customOrderId: in the open orders, then in our
-        own trades; only after both lack it for the whole patience does it count as not there."""
-        lost_at_ns = self.clock_ns()
+    def _find_out(self) -> None:
+        """Sees to it that lost outcomes are found out; one search serves all of them."""
+        if self._finding is None or self._finding.done():
+            self._finding = self.spawn(self._find_out_all())
+
+    async def _find_out_all(self) -> None:
+        """Finds orders with a lost reply by their customOrderId: in the open orders, then in our
+        own trades; only after both lack one for the whole patience does it count as not there."""
         pause_s = 0.1
-        while entry.state is State.UNKNOWN:
+        while lost := [entry for entry in self.ledger.live() if entry.state is State.UNKNOWN]:
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, 1.0)
             asked_ns = self.clock_ns()
-            try:
-                found = await self._search(entry)
-            except MmdError as error:
-                self._note("finding out about %s: %s", describe(entry), error)
+            if not self.budget.try_take(Priority.TOUCH, asked_ns, 2):
                 continue
-            if not found and asked_ns - lost_at_ns >= _PATIENCE_S * 1e9:
-                self._apply(entry, Event.PROVEN_ABSENT)
-        log.info("found out: %s", describe(entry))
-        self.on_change()
+            try:
+                listed = {order.client_id: order for order in await self.list_open()}
+                trades = await self._call(calls.own_trades(self.rules))
+            except MmdError as error:
+                self._note("finding out about %d orders: %s", len(lost), error)
+                continue
+            for entry in lost:
+                self._found_out(entry, listed.get(entry.order.client_id), trades, asked_ns)
+            self.on_change()
 
-    async def _search(self, entry: Entry) -> bool:
-        client_id, now_ns = entry.order.client_id, self.clock_ns()
-        for order in await self.list_open():
-            if order.client_id == client_id:
-                entry.order_no = order.order_no
-                self._apply(entry, Event.SEEN_OPEN)
-                self.ledger.book_fill(client_id, order.filled, now_ns)
-                return True
-        trades = await self._call(calls.own_trades(self.rules))
+    def _found_out(
+        self, entry: Entry, order: Order | None, trades: list[OwnTrade], asked_ns: int
+    ) -> None:
+        if entry.state is not State.UNKNOWN:
+            return  # other news came first
+        client_id, now_ns, lost_at_ns = entry.order.client_id, self.clock_ns(), entry.changed_ns
         filled = sum((t.amount for t in trades if t.client_id == client_id), Decimal(0))
-        if filled:
+        if order is not None:
+            entry.order_no = order.order_no
+            self._apply(entry, Event.SEEN_OPEN)
+            self.ledger.book_fill(client_id, order.filled, now_ns)
+        elif filled:
             self.ledger.book_fill(client_id, filled, now_ns)
-            if entry.state is State.PARTLY_FILLED:
+            if entry.remaining > 0:
                 self._apply(entry, Event.CANCELLED)  # not listed as open: the rest is gone
-            return True
-        return False
+        elif asked_ns - lost_at_ns >= _PATIENCE_S * 1e9:
+            self._apply(entry, Event.PROVEN_ABSENT)
+        else:
+            return
+        log.info("found out: %s", describe(entry))
 
     def _apply(self, entry: Entry, event: Event) -> None:
         self.ledger.apply(entry.order.client_id, event, self.clock_ns())
