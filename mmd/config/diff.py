@@ -16,6 +16,8 @@ from mmd.words.market import Pair
 
 K = TypeVar("K")
 _RELOADED = ("pairs", "rates")
+_LOOKERS = ("alerts", "web")
+"""Sections of processes that a reload starts anew."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def diff(old: Settings, new: Settings) -> Diff:
         rates=_changes(old.rates, new.rates),
         feeds=_changes(old.feeds, new.feeds),
         lines=lines,
-        restart=tuple(line for line in lines if line.split(".")[0] not in _RELOADED),
+        restart=tuple(line for line in lines if line.split(".")[0] not in (*_RELOADED, *_LOOKERS)),
     )
 
 

@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,11 +17,14 @@ import pytest
 
 from mmd.cells.layouts import BookState, BookStatus
 from mmd.config.model import AlertSettings
+from mmd.config.risk import KillLevel
 from mmd.config.secrets import AlertTargets, Secret
+from mmd.decide.killswitch import Thrown
 from mmd.faces import notify
 from mmd.processes import notifier
 from mmd.processes.notifier.channels import channels
 from mmd.processes.sight import Process, Sight
+from mmd.records import killed
 from mmd.records.alerts import Kind, Spool
 from mmd.words.errors import ConfigError
 from tests.ace_processes.conftest import House, house
@@ -113,6 +117,30 @@ def test_what_the_watchman_sees_is_told_with_its_end(house: House, webhook: Rece
     trouble, end = webhook.alerts
     assert (trouble["kind"], trouble["is_recovery"]) == ("stale price", False)
     assert (end["kind"], end["is_recovery"]) == ("stale price", True)
+
+
+def test_a_kill_switch_on_disk_is_told_with_its_end(
+    house: House, tmp_path: Path, webhook: Receiver
+) -> None:
+    latch = killed.latch_of(tmp_path / "records", "btc_twd")
+    killed.throw(latch, Thrown(KillLevel.CANCEL, "lost 5000 TWD today"), 0)
+
+    def over() -> bool:
+        if webhook.alerts:
+            killed.clear(latch)
+        return len(webhook.alerts) == 2
+
+    job = replace(
+        _job(webhook, look=lambda: _sight("running")),
+        store=tmp_path / "records" / "account.sqlite",
+    )
+    _run(house, job, over)
+    told = [(a["kind"], a["subject"], a["is_recovery"]) for a in webhook.alerts]
+    assert told == [
+        ("kill switch", "pairs:btc_twd", False),
+        ("kill switch", "pairs:btc_twd", True),
+    ]
+    assert webhook.alerts[0]["text"] == "lost 5000 TWD today"
 
 
 def test_a_dead_service_delays_neither_the_others_nor_the_heart(

@@ -175,9 +175,10 @@ def test_a_process_that_is_configured_no_more_has_no_troubles() -> None:
     assert story.look() == [(Kind.STALL, "pairs:gone", True)]
 
 
-def test_a_kill_switch_is_over_when_who_pulled_it_says_so() -> None:
+def test_a_kill_switch_is_told_until_somebody_resumes() -> None:
     story = Story()
-    story.watchman.heard([Alert(Kind.KILL_SWITCH, "mmd", "loss of the day", 0)])
+    story.account = Account(thrown={"btc_twd": "lost 5000 TWD today"})
+    assert story.look() == [(Kind.KILL_SWITCH, "pairs:btc_twd", False)]
     assert story.look(after_s=1000) == []
-    story.watchman.heard([Alert(Kind.KILL_SWITCH, "mmd", "released", 0, is_recovery=True)])
-    assert story.watchman.open == {}
+    story.account = Account()
+    assert story.look() == [(Kind.KILL_SWITCH, "pairs:btc_twd", True)]

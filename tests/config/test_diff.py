@@ -123,3 +123,9 @@ def test_what_is_read_at_start_only_needs_a_full_restart(key: str, value: Any, l
 def test_a_group_that_came_is_shown_whole() -> None:
     found = _diff(**{"pairs__BTC/TWD__self_trade__amount": {"min": "0.1", "max": "0.2"}})
     assert found.lines == ("pairs.BTC/TWD.self_trade.amount: none → min 0.1, max 0.2",)
+
+
+def test_a_reload_is_enough_for_alerts_and_the_page() -> None:
+    found = diff(settings_of(), settings_of(alerts={"group_s": 9}, web={"enabled": True}))
+    assert found.lines == ("alerts.group_s: 3 → 9", "web.enabled: false → true")
+    assert found.restart == ()

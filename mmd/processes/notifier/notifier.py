@@ -22,6 +22,7 @@ from mmd.processes.notifier.courier import Courier
 from mmd.processes.notifier.digest import Pace
 from mmd.processes.notifier.watchman import Account, Watchman
 from mmd.processes.sight import Look
+from mmd.records import killed
 from mmd.records.alerts import Kind, Spool, open_troubles
 from mmd.records.store import Store
 from mmd.words.errors import Unavailable
@@ -31,6 +32,7 @@ log = logging.getLogger("notifier")
 
 _WATCH_EVERY_S = 0.5
 _ACCOUNT_EVERY_S = 5.0
+_TIDY_EVERY_S = 3600.0
 _MOMENT_S = 0.3
 _LAST_WORDS_S = 4.0
 """How long the last message may take when mmd stops."""
@@ -66,13 +68,12 @@ class _Notifier:
         pace = Pace(chosen.group_s, chosen.pause_s, chosen.repeat_s)
         self._couriers = [Courier(self._spool, channel, pace, name) for channel in found]
         self._account = Account()
-        self._account_due_s = 0.0
+        self._account_due_s = self._tidy_due_s = 0.0
 
     def run(self) -> None:
         context = self._context
         for courier in self._couriers:
             courier.start()
-        self._spool.remove_old(self._job.keep_days)
         context.heart.ready()
         due_s = 0.0
         while not context.stop.requested and context.parent.is_alive(time.monotonic_ns()):
@@ -87,9 +88,13 @@ class _Notifier:
 
     def _watch(self, now_s: float) -> None:
         self._hear()
+        if now_s >= self._tidy_due_s:
+            self._tidy_due_s = now_s + _TIDY_EVERY_S
+            self._spool.remove_old(self._job.keep_days)
         if now_s >= self._account_due_s:
             self._account_due_s = now_s + _ACCOUNT_EVERY_S
             self._account = self._look_at_account()
+        self._account = self._account._replace(thrown=self._thrown())
         sight = self._job.look()
         if sight.parent_state != "running":
             return
@@ -108,6 +113,13 @@ class _Notifier:
     def _look_at_account(self) -> Account:
         free_bytes = shutil.disk_usage(self._context.home).free
         return Account(self._balances(), free_bytes)
+
+    def _thrown(self) -> dict[str, str]:
+        """Pairs whose kill switch is thrown, and why; `all` for all together."""
+        latches = self._job.store.parent.glob(killed.latch_of(Path(), "*").name)
+        prefix = killed.latch_of(Path(), "").stem
+        found = {latch.stem.removeprefix(prefix): killed.read(latch) for latch in latches}
+        return {slug: thrown.reason for slug, thrown in found.items() if thrown}
 
     def _balances(self) -> dict[str, Balance]:
         if not self._job.settings.min_balances or not self._job.store.exists():

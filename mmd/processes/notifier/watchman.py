@@ -42,6 +42,8 @@ class Account(NamedTuple):
 
     balances: Mapping[str, Balance] = {}
     free_bytes: int | None = None
+    thrown: Mapping[str, str] = {}
+    """Pairs whose kill switch is thrown, and why."""
 
 
 @dataclass
@@ -70,6 +72,7 @@ class Watchman:
             **self._overflown(sight),
             **self._poor(account),
             **self._full(account),
+            **{(Kind.KILL_SWITCH, f"pairs:{slug}"): why for slug, why in account.thrown.items()},
         }
         begun = [News(*key, text) for key, text in now.items() if key not in self.open]
         return begun + [
@@ -157,7 +160,7 @@ class Watchman:
         if kind is Kind.OVERFLOW:
             return "no overflow any more"
         if kind is Kind.KILL_SWITCH:
-            return ""  # who pulled it says when it is over
+            return "somebody has resumed it"
         process = next((p for p in sight.processes if p.name == subject), None)
         if process is None:
             return "is configured no more"

@@ -3,7 +3,7 @@
 const SPANS = [["5 min", 5], ["15 min", 15], ["1 h", 60]];
 const LOST_MS = 5000;
 const GOOD = ["quoting", "ready", "running", "live"];
-const BAD = ["parked", "stalled", "dead", "silent"];
+const BAD = ["parked", "stalled", "dead", "silent", "disconnected", "unreachable", "crossed"];
 const TEXTS = {
   pause: "Pull all quotes of %s and keep them away?",
   resume: "Let %s quote again?",
