@@ -10,6 +10,7 @@ import pytest
 from mmd.config.diff import Changes, Diff, diff
 from mmd.config.model import Settings
 from mmd.words.market import Pair
+from tests.config.samples import settings_of
 
 BTC, ETH, LTC = (Pair(base, "TWD") for base in ("BTC", "ETH", "LTC"))
 USDT, USDC = Pair("USDT", "TWD"), Pair("USDC", "TWD")
