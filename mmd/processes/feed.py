@@ -145,7 +145,8 @@ class Feed:
         while not self._context.stop.requested:
             session = self._link.session
             is_busy = session is not None and session.more
-            events = self._epoll.poll(0 if is_busy else _TICK_S)
+            is_hurried = is_busy or not self._next_tick_ns
+            events = self._epoll.poll(0 if is_hurried else _TICK_S)
             now_ns = time.monotonic_ns()
             reads = is_busy
             for fd, _ in events:

@@ -476,20 +476,26 @@ def test_a_lost_lease_ends_the_feed(nest: Nest, server: StreamServer, rest: Rest
         assert feed.book.status == BookStatus.STOPPED
 
 
-def test_a_new_life_goes_on_counting_and_trusts_no_old_price(
+def test_a_new_life_goes_on_counting_and_lets_the_old_price_age(
     nest: Nest, server: StreamServer, rest: RestServer
 ) -> None:
     nest.book_cell.write(
-        BookState(BookStatus.VALID, 1.0, 1.0, 2.0, 1.0, 50, 0, 123, 5, 1, epoch=9, last_trade_id=20)
+        BookState(
+            BookStatus.VALID, 1.0, 1.0, 2.0, 1.0, 50, 0, 123, 5, 1, 9, 0.0, 20, last_frame_ns=7
+        )
     )
     rest.replies.clear()
     with start(nest, server, rest) as feed:
-        feed.wait_for(lambda book: book.status == DISCONNECTED)
         peer = server.accept()
+        peer.send(trade(21, "0"))
+        feed.wait_for(lambda book: book.last_trade_id == 21)
+        book = feed.book
+        assert (book.status, book.update_id, book.last_frame_ns) == (BookStatus.VALID, 50, 7)
         peer.send(ticker(51), trade(22, "0.00000007"))
         feed.wait_for(lambda book: book.update_id == 51)
         book = feed.book
-        assert (book.epoch, book.volume_e8, book.trade_count, book.missed_trades) == (9, 130, 6, 2)
+        assert (book.epoch, book.volume_e8, book.trade_count, book.missed_trades) == (9, 130, 7, 1)
+        assert book.age_ns(time.monotonic_ns()) < 5e9
 
 
 def test_the_heart_beats_often_and_costs_little_while_nothing_happens(

@@ -247,11 +247,28 @@ def test_counting_goes_on_from_the_cell() -> None:
         exchange_ms=T0,
     )
     state = FeedState(before, new_epoch=77)
-    assert state.book() == before._replace(status=BookStatus.DISCONNECTED)
+    assert state.book() == before
     state.trade(deal(103, qty_e8=2), NOW)
     book = state.book()
     assert (book.volume_e8, book.trade_count, book.missed_trades) == ((1 << 64) + 7, 4, 3)
     assert book.epoch == 42
+
+
+def test_a_live_link_proves_nothing_for_the_price_of_an_earlier_life() -> None:
+    state = FeedState(BookState(BookStatus.VALID, 1.0, 1.0, 2.0, 1.0, 50, last_frame_ns=7), 77)
+    state.connected()
+    state.frame(NOW)
+    assert state.book().last_frame_ns == 7
+    assert state.wants_seed
+    state.seed(snapshot(50), NOW + 1)
+    state.frame(NOW + 2)
+    assert state.book().last_frame_ns == NOW + 2
+    assert not state.wants_seed
+
+
+def test_what_an_earlier_life_called_invalid_stays_so() -> None:
+    before = BookState(BookStatus.STOPPED, 1.0, 1.0, 2.0, 1.0, 50)
+    assert FeedState(before, 77).book().status == BookStatus.DISCONNECTED
 
 
 def test_depth_takes_newer_states_only_until_a_disconnect() -> None:

@@ -6,7 +6,9 @@ Rules, in the order of their weight:
     connection is too low, which REST must confirm before the low ids are taken for the new ones;
   - trades are counted once each by id, a gap in the ids counts as missed trades, over
     connections and over lives of this process alike, because counting goes on in the cell;
-  - after a disconnect the price stays invalid until a new one comes by stream or REST.
+  - after a disconnect the price stays invalid until a new one comes by stream or REST;
+  - the price that a killed process left goes on to age in the next life: nobody need pull quotes
+    for a feed that is back in time, and a live link proves nothing for it.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ class FeedState:
     def __init__(self, before: BookState, new_epoch: int) -> None:
         """Goes on from what stands in the cell. `new_epoch` names the counting if there is none
         yet; later countings get the numbers after it."""
-        self.status: int = BookStatus.DISCONNECTED
+        self._inherited = before.status == BookStatus.VALID
+        """The price is from an earlier life; what it is now is not known yet."""
+        self.status: int = BookStatus.VALID if self._inherited else BookStatus.DISCONNECTED
         self._top = (before.bid_price, before.bid_qty, before.ask_price, before.ask_qty)
         self.update_id = before.update_id
         self.volume_e8 = before.volume_e8
@@ -62,7 +66,8 @@ class FeedState:
     def wants_seed(self) -> bool:
         """Whether REST must say what holds: this connection has brought no price that counts, and
         there is none that still holds, or all its ids are suspiciously low."""
-        return not self._taken and (self.status != BookStatus.VALID or self._refused > 0)
+        is_known = self.status == BookStatus.VALID and not self._inherited
+        return not self._taken and (not is_known or self._refused > 0)
 
     @property
     def last_ticker_ns(self) -> int:
@@ -75,12 +80,14 @@ class FeedState:
 
     def disconnected(self, status: BookStatus = BookStatus.DISCONNECTED) -> None:
         """The price no longer holds, as of now."""
+        self._inherited = False
         self.status = status
         self.depth = self.depth._replace(status=status)
 
     def frame(self, now_ns: int) -> None:
         """The link lives."""
-        self._last_frame_ns = now_ns
+        if not self._inherited:
+            self._last_frame_ns = now_ns
 
     def ticker(self, ticker: BookTicker, now_ns: int) -> bool:
         """Takes a bookTicker; False if it is not newer than what stands."""
@@ -90,7 +97,7 @@ class FeedState:
             return False
         self._taken += 1
         self._stream_id = update_id
-        self._last_ticker_ns = now_ns
+        self._last_ticker_ns = self._last_frame_ns = now_ns
         self._set_top(update_id, (bid_price, bid_qty, ask_price, ask_qty), now_ns)
         return True
 
@@ -186,6 +193,7 @@ class FeedState:
         return is_held_back and now_ns - self._seeded_ns > _SEED_GUARD_NS
 
     def _set_top(self, update_id: int, top: tuple[float, float, float, float], now_ns: int) -> None:
+        self._inherited = False
         self.update_id = update_id
         self._top = top
         self.status = _status(*top)
