@@ -7,6 +7,7 @@ sees any of this; see `mmd.supervision.child`.
 from __future__ import annotations
 
 import os
+import select
 import signal
 import time
 from collections.abc import Callable
@@ -93,6 +94,11 @@ class ParentLink:
     """Becomes readable when the parent dies."""
     lease_s: float
     """A parent silent for this long counts as dead."""
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether the process has ended; a frozen one has not."""
+        return bool(select.select([self.pidfd], [], [], 0)[0])
 
     def is_alive(self, now_ns: int) -> bool:
         """Whether the parent beat its heart within the lease."""

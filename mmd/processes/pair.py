@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -114,9 +114,12 @@ def run(job: PairJob, context: ChildContext) -> None:
     else:
         client.close()
         uvloop.run(_work(job, rules, context))
-    if not context.stop.requested:
-        raise Unavailable("left in haste, without proof that no order is left")
-    _sweep(job, AttendedClient(job.ace, context, stays=True), Whose.OURS)
+    client = AttendedClient(job.ace, context, stays=True)
+    if not context.stop.requested or context.parent.is_dead:
+        # Whoever comes next proves it, and must not wait for us.
+        _sweep(replace(job, settle_s=0), client, Whose.OURS)
+        raise Unavailable("left in haste: nothing is listed, but that is not proven")
+    _sweep(job, client, Whose.OURS)
 
 
 def _learn_rules(job: PairJob, client: AttendedClient, context: ChildContext) -> MarketRules:
