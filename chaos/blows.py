@@ -25,7 +25,7 @@ from mmd.supervision import control
 from mmd.words.errors import MmdError
 
 _FIND_S = 5.0
-_BLIND_S = 8.0
+_BLIND_S = 6.5
 _SIGNALS = {signal.SIGKILL: "killed", signal.SIGSTOP: "stopped", signal.SIGCONT: "woke"}
 
 VENUE_PATHS = ("", "/order/order", "/order/cancel", "getOrderList", "getTradeList", "OrderStatus")
@@ -272,7 +272,7 @@ def blind(hand: Hand) -> None:
     hand.world.strike_streams({"fault": "refuse", "status": 503, "for_s": _BLIND_S})
     hand.world.strike_streams({"fault": "drop", "how": "rst"})
     start_ms = wall_ms()
-    hand.tell(f"no streams for {_BLIND_S:.0f} s")
+    hand.tell(f"no streams for {_BLIND_S} s")
     hand.wait(_BLIND_S - 0.5)
     hand.blind.append((start_ms, wall_ms()))
     hand.wait(0.5)

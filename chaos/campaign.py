@@ -38,6 +38,7 @@ AGREEMENT_S = 20.0
 LEAST_PRESENCE = 0.5
 _MOST_BLOWS = 3
 _LOOK_S = 0.1
+_CALM_S = 2.0
 
 
 class Broken(Exception):
@@ -58,8 +59,8 @@ class Outcome:
     orders: int = 0
     fills: int = 0
     presence: dict[str, float] = field(default_factory=dict)
-    longest_absence_s: float = 0.0
-    """The longest time that nobody answered for a pair."""
+    longest_alone_s: float = 0.0
+    """The longest time that an order rested while nobody answered for it."""
     wrong: list[str] = field(default_factory=list)
     story: list[str] = field(default_factory=list)
     home: Path | None = None
@@ -72,7 +73,7 @@ class Outcome:
         return [
             f"seed {self.seed}: {self.rounds} rounds, {self.blows.total()} blows ({kinds})",
             f"{self.orders} orders, {self.fills} fills; both sides quoted: {shares}",
-            f"nobody answered for a pair for {self.longest_absence_s:.2f} s at most",
+            f"no order rested unanswered for longer than {self.longest_alone_s:.2f} s",
         ]
 
 
@@ -167,6 +168,7 @@ class _Campaign:
         took = self._recover()
         self._prove()
         self._tell(f"all quote again after {took:.1f} s; proven")
+        self._hand.wait(self._random.uniform(0.0, _CALM_S))
 
     def _recover(self) -> float:
         """Waits until every pair has orders on both sides and a worker that is up."""
@@ -248,8 +250,12 @@ class _Campaign:
         outcome, chronicle = self._outcome, self._chronicle
         outcome.presence = {p: report["presence"][f"paper {p}"]["share"] for p in pairs}
         outcome.orders, outcome.fills = len(chronicle.stories), len(chronicle.fills)
-        ends = [(a, a.end_ms) for a in self._watch.absences if a.end_ms is not None]
-        outcome.longest_absence_s = max((e - a.start_ms for a, e in ends), default=0) / 1000
+        alone_ms = [
+            proof.alone_ms(story, absence, wall_ms())
+            for story in chronicle.stories.values()
+            for absence in self._watch.absences
+        ]
+        outcome.longest_alone_s = max(alone_ms, default=0) / 1000
         wrong = proof.too_absent(report, pairs, LEAST_PRESENCE)
         wrong += [f"no blow of the kind {kind!r} came" for kind in BLOWS if not outcome.blows[kind]]
         self._tell("mmd stop")

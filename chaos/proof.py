@@ -58,22 +58,23 @@ def orphans(
     """No order rests for longer than the limit while no living process answers for it."""
     wrong = []
     for absence in absences:
-        end_ms = now_ms if absence.end_ms is None else absence.end_ms
-        late_ms = absence.start_ms + int(limit_s * 1000)
-        if late_ms >= end_ms:
-            continue
-        left = [
-            story.order_no
-            for story in chronicle.stories.values()
-            if story.pair == absence.pair and story.rests_between(late_ms, end_ms)
-        ]
-        if left:
-            gone_s = (end_ms - absence.start_ms) / 1000
-            wrong.append(
-                f"{len(left)} orders of {absence.pair} ({left[0]} …) rested while nobody answered "
-                f"for them for {gone_s:.1f} s from {absence.start_ms} on"
-            )
+        for story in chronicle.stories.values():
+            alone_s = alone_ms(story, absence, now_ms) / 1000
+            if alone_s > limit_s:
+                wrong.append(
+                    f"order {story.order_no} of {story.pair} rested for {alone_s:.1f} s while "
+                    f"nobody answered for it, from {absence.start_ms} on"
+                )
     return wrong
+
+
+def alone_ms(story: Story, absence: Absence, now_ms: int) -> int:
+    """How far into its owner's absence an order rested."""
+    end_ms = now_ms if absence.end_ms is None else absence.end_ms
+    if story.pair != absence.pair or not story.rests_between(absence.start_ms, end_ms):
+        return 0
+    last_ms = end_ms if story.closed_ms is None else min(story.closed_ms, end_ms)
+    return last_ms - absence.start_ms
 
 
 def quotes_without_price(
