@@ -6,19 +6,16 @@ from __future__ import annotations
 from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from mmd.config.model import Mode, PairSettings
+from mmd.config.model import PairSettings
 from mmd.decide.ledger import SELF_TRADE_LEVEL
-from mmd.processes.pair import PairJob
 from mmd.processes.sweep import SweepPlan, sweep_async
 from mmd.sim.ace import PAPER_KEY
 from mmd.sim.virtual import VirtualLoop
-from mmd.venues.ace import calls
 from tests.orders import trial
-from tests.orders.trial import Life, Stage, Story
+from tests.orders.trial import Drama, Life, Story
 
 THRESHOLD = 10
 AMOUNT = (Decimal("0.002"), Decimal("0.004"))
@@ -26,7 +23,7 @@ E8 = 10**8
 SECONDS = 240
 
 
-class SelfTradeStage(Stage):
+class SelfTradeStage(Drama):
     """A stage where Binance trades in bursts, and orders of self-trades are told apart."""
 
     volume_e8 = 0
@@ -38,7 +35,8 @@ class SelfTradeStage(Stage):
         super().move()
         burst = 10 if self.random.random() < 0.02 else 1
         self.volume_e8 += int(self.random.expovariate(1 / 0.2) * burst * E8)
-        self.book.write(self.book.read()._replace(epoch=1, volume_low=self.volume_e8))
+        book = self.place.feed.book
+        book.write(book.read()._replace(epoch=1, volume_low=self.volume_e8))
 
     def watch(self, life: Life | None) -> None:
         """Notes which orders are self-trades, and how long they rest."""
@@ -65,29 +63,23 @@ class Watch(trial.OrphanWatch):
         self._self_trades.watch(life)
 
 
-def pair_job(quotes: bool) -> Any:
-    """Makes the trial's job with self-trades."""
-
-    def make(settings: PairSettings, **given: Any) -> PairJob:
-        raw = settings.model_dump()
-        raw["quote"]["enabled"] = quotes
-        raw["self_trade"] |= {
-            "enabled": True,
-            "volume_threshold": THRESHOLD,
-            "amount": {"min": AMOUNT[0], "max": AMOUNT[1]},
-            "max_per_hour": 3_600,
-            "sleep_s": {"min": 0.2, "max": 0.6},
-        }
-        chosen = PairSettings.model_validate(raw)
-        return PairJob(settings=chosen, mode=Mode.PAPER, **given)
-
-    return make
+def with_self_trades(settings: PairSettings, quotes: bool) -> PairSettings:
+    """The trial's settings, with self-trades."""
+    raw = settings.model_dump()
+    raw["quote"]["enabled"] = quotes
+    raw["self_trade"] |= {
+        "enabled": True,
+        "volume_threshold": THRESHOLD,
+        "amount": {"min": AMOUNT[0], "max": AMOUNT[1]},
+        "max_per_hour": 3_600,
+        "sleep_s": {"min": 0.2, "max": 0.6},
+    }
+    return PairSettings.model_validate(raw)
 
 
 async def tell(stage: SelfTradeStage, story: Story, seconds: float, trouble: bool) -> Life:
     """A story with an orderly end."""
-    markets = await stage.clerk.call(calls.markets())
-    stage.markets = {rules.pair: rules for rules in markets}
+    await stage.learn_markets()
     watch = Watch(stage)
     life = await trial.play(stage, story, watch, None, seconds, trouble=trouble)
     stage.exchange.faults.clear()
@@ -102,15 +94,13 @@ async def tell(stage: SelfTradeStage, story: Story, seconds: float, trouble: boo
     return life
 
 
-def run(
-    seed: int, folder: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, **kind: bool
-) -> tuple[SelfTradeStage, Life]:
-    monkeypatch.setattr(trial, "PairJob", pair_job(kind.get("quotes", True)))
+def run(seed: int, folder: Path, seconds: float, **kind: bool) -> tuple[SelfTradeStage, Life]:
     story, loop = Story(seed), VirtualLoop()
     with ExitStack() as stack:
         stack.callback(loop.close)
         stage = SelfTradeStage(seed, folder, loop, stack)
         stage.self_trade_ids = set()
+        stage.place.settings = with_self_trades(stage.place.settings, kind.get("quotes", True))
         trouble = kind.get("trouble", False)
         life = loop.run_until_complete(tell(stage, story, seconds, trouble))
         check_the_venue(stage, story)
@@ -131,7 +121,7 @@ def check_the_venue(stage: SelfTradeStage, story: Story) -> None:
         assert (one.price, one.amount) == (other.price, other.amount)
 
 
-def matched(stage: Stage) -> Decimal:
+def matched(stage: Drama) -> Decimal:
     """What the venue says we traded with ourselves."""
     fills = stage.exchange.engine.account(PAPER_KEY).fills
     return sum((fill.amount for fill in fills if fill.is_self and fill.is_maker), Decimal(0))
@@ -144,9 +134,9 @@ def asked(stage: SelfTradeStage) -> Decimal:
 
 @pytest.mark.parametrize("quotes", [True, False])
 def test_volume_follows_the_threshold_and_nothing_is_left_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quotes: bool
+    tmp_path: Path, quotes: bool
 ) -> None:
-    stage, life = run(7, tmp_path, monkeypatch, SECONDS, quotes=quotes)
+    stage, life = run(7, tmp_path, SECONDS, quotes=quotes)
     assert abs(matched(stage) / asked(stage) - 1) < Decimal("0.1")
     assert stage.oldest_s < 2
     assert life.worker.selftrader.done.amount == matched(stage)
@@ -163,7 +153,7 @@ def test_volume_follows_the_threshold_and_nothing_is_left_over(
 
 @pytest.mark.parametrize("seed", range(6))
 def test_faults_and_kills_leave_no_order_no_unmeant_meeting_and_no_unbooked_fill(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+    tmp_path: Path, seed: int
 ) -> None:
-    stage, _ = run(seed, tmp_path, monkeypatch, 40, trouble=True)
+    stage, _ = run(seed, tmp_path, 40, trouble=True)
     assert stage.self_trade_ids
