@@ -48,6 +48,11 @@ class CrowdOptions:
     """A market order's size: half of them are smaller."""
     take_limit_bps: float = 60
     """How far from the fair price a market order trades at most."""
+    informed: float = 0
+    """Share of the market orders whose sender knows where the fair price will be …"""
+    foresight_s: float = 10
+    """… after this time, and buys or sells accordingly. Works where `fair` answers for times to
+    come."""
 
 
 @dataclass(slots=True)
@@ -170,13 +175,24 @@ class Crowd:
                 self._trade(market, side.opposite, off[-1].price, _sum(off), now_ms)
 
     def _take(self, market: _Market, fair: Decimal, now_ms: int) -> None:
-        side = self._random.choice(list(Side))
+        side = self._side(market, fair, now_ms)
         away = Decimal(self._options.take_limit_bps) / _BPS
         limit = fair * (1 + away if side is Side.BUY else 1 - away)
         price = market.rules.round_price(limit, side)
         value = self._options.take_value_twd * self._random.lognormvariate(0, 1)
         if price > 0:
             self._trade(market, side, price, self._amount(market, fair, value), now_ms)
+
+    def _side(self, market: _Market, fair: Decimal, now_ms: int) -> Side:
+        """What a market order does: by chance, or as one who knows what comes."""
+        options = self._options
+        side = self._random.choice(list(Side))
+        if not options.informed or self._random.random() >= options.informed:
+            return side
+        later = self._fair(market.rules.pair, now_ms + int(options.foresight_s * 1000))
+        if later is None or later == fair:
+            return side
+        return Side.BUY if later > fair else Side.SELL
 
     def _trade(
         self, market: _Market, side: Side, price: Decimal, amount: Decimal, now_ms: int
