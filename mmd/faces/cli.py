@@ -30,6 +30,7 @@ COMMANDS = {
     "run": "parent",
     "pair": "parent",
     "record": "record",
+    "replay": "replay",
     "sim": "sim",
 }
 """Command → module, in the order that a user meets them."""

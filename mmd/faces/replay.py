@@ -10,7 +10,7 @@ import asyncio
 import logging
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -101,6 +101,11 @@ class Report:
     """Changes of Binance's prices, or of its traded volume."""
     left: int
     """Open orders after the orderly end: must be 0."""
+
+
+def symbols_in(files: Sequence[Path]) -> tuple[str, ...]:
+    """The symbols that recordings have. Raises ConfigError for what is no recording."""
+    return RecordedSource(files, once=True).symbols
 
 
 def replay(job: ReplayJob) -> Report:

@@ -1,4 +1,4 @@
-"""What everything is worth to the simulated venue's other participants, now and at any other time that is told of.
+"""What everything is worth to the simulated venue's other participants, at any time told of.
 
 Binance's middle as a tape tells it, times USDT/TWD on its seeded path for markets in TWD.
 """
