@@ -101,8 +101,8 @@ class Commands:
         elif do == "shutdown":
             self._shutdown("asked to over the control socket")
             reply.send({"ok": True, "text": "stopping", "pid": os.getpid(), "results": []})
-        elif do == "status" or do in self._acts:
-            self._each(str(do), request, reply)
+        elif isinstance(do, str) and (do == "status" or do in self._acts):
+            self._each(do, request, reply)
         else:
             reply.refuse(f"there is no command {do!r}")
 
@@ -135,8 +135,8 @@ class Commands:
     def _each(self, do: str, request: Message, reply: Reply) -> None:
         names = request.get("names", [])
         wait_s = request.get("wait_s", 10.0)
-        if not isinstance(names, list) or not isinstance(wait_s, (int, float)):
-            reply.refuse("names is a list, wait_s a number", "usage")
+        if not isinstance(names, list) or not isinstance(wait_s, (int, float)) or not wait_s >= 0:
+            reply.refuse("names is a list, wait_s a number of seconds", "usage")
             return
         try:
             known = self._household.names()
@@ -154,7 +154,7 @@ class Commands:
         keepers = [self._household.keepers[name] for name in dict.fromkeys(chosen)]
         act = self._acts[do]
         acts = [(keeper, act(keeper, request)) for keeper in keepers]
-        due = self._clock() + min(float(wait_s), LONGEST_WAIT_S)
+        due = self._clock() + float(min(wait_s, LONGEST_WAIT_S))
         self._pending.append(_Pending(reply, do, acts, due))
         self.settle()
 

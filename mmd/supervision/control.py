@@ -23,6 +23,8 @@ from mmd.words.errors import Unavailable
 Message = dict[str, Any]
 MAX_BYTES = 128 << 10
 _BACKLOG = 64
+_MOST_CALLERS = 200
+"""More at once are sent away: the parent needs descriptors for its children."""
 
 
 class Reply:
@@ -74,6 +76,9 @@ class ControlServer:
             connection, _ = self._listener.accept()
         except BlockingIOError:
             return
+        if len(self._connections) >= _MOST_CALLERS:
+            connection.close()
+            return
         connection.setblocking(False)
         self._connections.add(connection)
         self._selector.register(connection, selectors.EVENT_READ, lambda: self._receive(connection))
@@ -93,7 +98,7 @@ class ControlServer:
         reply = Reply(lambda answer: self._send(connection, answer))
         try:
             request = json.loads(packet)
-        except ValueError:
+        except (ValueError, RecursionError):
             request = None
         if not isinstance(request, dict):
             reply.refuse("a request is a JSON object")

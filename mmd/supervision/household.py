@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 from mmd.supervision.keeper import House, Keeper
 from mmd.supervision.lifecycle import ALIVE, State
@@ -56,12 +57,15 @@ class Household:
         self._forget_unknown(planned)
         return difference
 
-    def tick(self, now: float) -> None:
+    def tick(self, now: float) -> float:
+        """Lets time pass; returns when a look at a silent child is due at the latest."""
+        due = inf
         for keeper in list(self.keepers.values()):
-            keeper.tick(now)
+            due = min(due, keeper.tick(now))
             if keeper.retired and keeper.life.is_settled:
                 del self.keepers[keeper.spec.name]
                 self.wants.forget(keeper.spec.name)
+        return due
 
     def names(self) -> list[str]:
         """Those that can be commanded: all but the retired."""

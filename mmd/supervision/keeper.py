@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 from mmd.cells.layouts import HEALTH, PARENT, WANTED, HealthState, from_text
@@ -112,8 +113,12 @@ class Keeper:
         if self.life.sweeping and self.life.sweeping.pid is not None:
             os.kill(self.life.sweeping.pid, signal.SIGKILL)
 
-    def tick(self, now: float) -> None:
-        self._do(self.life.tick(now, self._look(now)))
+    def tick(self, now: float) -> float:
+        """Lets time pass; returns when a look is due at the latest."""
+        seen = self._look(now)
+        self._do(self.life.tick(now, seen))
+        silent_at = self.life.silent_at(seen)
+        return silent_at if self.life.state in ALIVE and silent_at >= now else inf
 
     @property
     def is_pausable(self) -> bool:

@@ -228,15 +228,23 @@ class Life:
         if self.state is State.STALLED:
             return [KILL]
         if self.state is State.STOPPING:
-            return [KILL] if self._patience_over(now, self.since, self.limits.stop_s) else []
+            overdue = self._patience_over(now, self.since, self.limits.stop_s)
+            return [KILL] if overdue or seen.frozen else []
         if self.state in ALIVE:
             return self._judge(now, seen)
         return self._pass_time(now)
 
     def looks_silent(self, now: float, seen: Observation) -> bool:
         """Whether the heart has been silent too long; then a look at the process is worth it."""
-        limit = self.limits.stall_s if self.state in UP else self.limits.start_s
-        return self._patience_over(now, max(seen.heartbeat, self.since), limit)
+        return self._patience_over(now, max(seen.heartbeat, self.since), self._silence_s)
+
+    def silent_at(self, seen: Observation) -> float:
+        """When the heart will have been silent too long, if it does not beat again."""
+        return max(seen.heartbeat, self.since, self._excused) + self._silence_s
+
+    @property
+    def _silence_s(self) -> float:
+        return self.limits.start_s if self.state is State.STARTING else self.limits.stall_s
 
     @property
     def is_settled(self) -> bool:

@@ -40,6 +40,8 @@ from mmd.words.errors import ConfigError, Exit, Unavailable
 log = logging.getLogger(__name__)
 
 TICK_S = 0.1
+HASTY_TICK_S = 0.01
+"""While a child is about to have been silent for too long, so that it is noticed in time."""
 STATUS_EVERY_S = 0.2
 LOCK_FILE = "parent.lock"
 CONTROL_SOCKET = "control.sock"
@@ -140,18 +142,19 @@ class _Parent:
                 key.data()
             now = _clock()
             if now >= due:
-                due = now + TICK_S
-                self._tick(now)
+                due = min(now + TICK_S, max(now + HASTY_TICK_S, self._tick(now)))
             self._commands.settle()
             if self._leaving and self._household.leave(now):
                 return
 
-    def _tick(self, now: float) -> None:
+    def _tick(self, now: float) -> float:
+        """Returns when the next one is due at the latest."""
         self._beat()
-        self._household.tick(now)
+        due = self._household.tick(now)
         if now >= self._status_due:
             self._status_due = now + STATUS_EVERY_S
             self._show()
+        return due
 
     def _beat(self) -> None:
         self._heart.write(ParentState(os.getpid(), time.monotonic_ns()))

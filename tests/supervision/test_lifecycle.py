@@ -314,6 +314,25 @@ def test_a_late_tick_gives_a_stopping_child_its_time_anew() -> None:
     assert KILL in subject.run(LIMITS.stop_s + 0.2)
 
 
+def test_a_stopping_child_that_is_frozen_is_killed_at_once() -> None:
+    subject = Subject()
+    subject.ready()
+    subject.stop()
+    silent_since = subject.now
+    subject.now += LIMITS.stall_s + 0.01
+    assert subject.life.looks_silent(subject.now, Observation(heartbeat=silent_since))
+    assert subject.see(0.1, heartbeat=silent_since, frozen=True) == [KILL]
+
+
+def test_it_is_told_when_a_silence_will_be_too_long() -> None:
+    subject = Subject()
+    subject.start()
+    assert subject.life.silent_at(Observation()) == subject.now + LIMITS.start_s
+    subject.see()
+    beat = subject.now
+    assert subject.life.silent_at(Observation(heartbeat=beat)) == beat + LIMITS.stall_s
+
+
 def test_overflows_that_persist_restart_it() -> None:
     subject = Subject(Limits(overflows=5, overflow_within_s=10))
     subject.start()

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -391,10 +392,13 @@ def test_the_control_socket_is_private_and_survives_nonsense() -> None:
             {"do": "dance"},
             {"do": "stop", "names": "x"},
             {"do": "stop", "wait_s": "x"},
+            {"do": "stop", "wait_s": float("nan")},
+            {"do": ["stop"]},
         ):
             assert not ask(subject.socket, request)["ok"]
         assert subject.command("stop", "shops:*")["code"] == "unknown"
-        for packet in (b"\xff", b"[]", b"{", b"1"):
+        assert ask(subject.socket, {"do": "pid", "wait_s": 10**400})["ok"]
+        for packet in (b"\xff", b"[]", b"{", b"1", b"[" * 100_000):
             with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
                 connection.connect(str(subject.socket))
                 connection.send(packet)
@@ -405,6 +409,19 @@ def test_the_control_socket_is_private_and_survives_nonsense() -> None:
         subject.wait_up(FEED)
         assert subject.command("signal", FEED, signal=0)["results"][0]["code"] == "failed"
         assert subject.command("pid", FEED)["results"][0]["text"] == str(subject.row(FEED).pid)
+
+
+def test_a_crowd_of_silent_callers_takes_no_descriptors_from_the_children() -> None:
+    with running({FEED: {}}) as subject, ExitStack() as stack:
+        pid = subject.wait_up(FEED)[FEED].pid
+        for _ in range(300):
+            caller = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+            caller.connect(str(subject.socket))
+        parent = f"/proc/{subject.process.pid}/fd"
+        until(lambda: 200 < len(os.listdir(parent)) < 240)
+        os.kill(pid, signal.SIGKILL)
+        stack.close()
+        until(lambda: subject.row(FEED).pid not in (0, pid))
 
 
 def test_a_client_is_told_when_nobody_answers() -> None:
