@@ -18,13 +18,15 @@ from typing import Any, cast
 from bench.report import Table, spread
 from mmd.cells.layouts import BookState, BookStatus
 from mmd.config.base import AmountRange, SecondsRange
-from mmd.config.model import QuoteSettings
+from mmd.config.model import QuoteSettings, RiskSettings
 from mmd.config.quoting import WidenSettings
 from mmd.config.secrets import AceKey
+from mmd.decide.guard import Guard, View
 from mmd.decide.ledger import Event, Ledger
 from mmd.decide.quoter import Quoter
 from mmd.decide.reference import AgeLimits, book_fault
 from mmd.processes.desk import Desk
+from mmd.processes.gate import Gate
 from mmd.venues.ace import batch
 from mmd.venues.ace.aio import AsyncAceClient
 from mmd.venues.ace.budget import Budget, BudgetSpec
@@ -113,6 +115,12 @@ async def _round(folder: Path, number: int, figures: Figures) -> None:
             max_in_flight=100,
             on_change=lambda: None,
             may_send=lambda: book_fault("book", book, time.monotonic_ns(), 10**12),
+            gate=Gate(
+                Guard(_RULES, RiskSettings(), _SETTINGS.inventory),
+                ledger,
+                lambda: View(None, quoter.reference),
+                time.monotonic_ns,
+            ),
         )
         _fill(desk, quoter, ledger, book)
         figures.nothing.append(_see_nothing(quoter, ledger, book))

@@ -143,6 +143,8 @@ class QuoteState(NamedTuple):
     """In base currency."""
     volatility_bps: float = 0.0
     """The estimate that spreads widen with."""
+    refused: int = 0
+    """Orders that the venue refused in a row."""
 
     @property
     def note_text(self) -> str:
@@ -239,7 +241,7 @@ def _flat(kind: type[N], format: str, name: str) -> Layout[N]:
 BOOK = _flat(BookState, "=QddddQQQQQQdQqqq", "book")
 DEPTH = Layout("depth", f"=QQqQQ{4 * DEPTH_LEVELS}d", _flatten_depth, _unflatten_depth)
 HEALTH = _flat(HealthState, f"=QQqQQQQQQ{TEXT_BYTES}s", "health")
-QUOTES = _flat(QuoteState, f"=ddddddQddQQqQ{TEXT_BYTES}sQdd", "quotes")
+QUOTES = _flat(QuoteState, f"=ddddddQddQQqQ{TEXT_BYTES}sQddQ", "quotes")
 PARENT = _flat(ParentState, "=Qq", "parent")
 WANTED = _flat(WantedState, "=QQ", "wanted")
 

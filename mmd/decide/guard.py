@@ -73,6 +73,8 @@ class _Live:
     count: int = 0
     amounts: dict[Side, Decimal] = field(default_factory=lambda: dict.fromkeys(Side, _ZERO))
     bid_value: Decimal = _ZERO
+    value: Decimal = _ZERO
+    """Of the orders approved in this look."""
     best: dict[Side, Decimal] = field(default_factory=dict)
     """Quotes alone: the two orders of a self-trade are to meet."""
 
@@ -147,11 +149,15 @@ class Guard:
         if reason:
             return Refused(quote, reason)
         live.add(quote.side, quote.price, quote.amount, quote.level)
+        live.value += quote.price * quote.amount
+        return Approved(quote, place.urgency, place.reason)
+
+    def count_sent(self, approved: Approved, now_ns: int) -> None:
+        """Takes note that an order is sent: what is approved may still be left for later."""
         if self.settings.max_value_per_minute is not None:
-            value = quote.price * quote.amount
+            value = approved.quote.price * approved.quote.amount
             self._sent.append((now_ns, value))
             self._sent_value += value
-        return Approved(quote, place.urgency, place.reason)
 
     def _form_fault(self, quote: WantedQuote) -> str:
         """What the venue would refuse whatever the market does."""
@@ -173,11 +179,12 @@ class Guard:
 
     def _price_fault(self, quote: WantedQuote, live: _Live, view: View) -> str:
         side, price = quote.side, quote.price
-        if view.reference is None:
-            return "there is no reference to judge the price by"
-        fair = view.reference.ask if side is Side.BUY else view.reference.bid
-        if quote.level != SELF_TRADE_LEVEL and would_meet(side, price, fair):
-            return f"the price {price} is through the reference {fair}"
+        if quote.level != SELF_TRADE_LEVEL:  # those lie inside the venue's spread
+            if view.reference is None:
+                return "there is no reference to judge the price by"
+            fair = view.reference.ask if side is Side.BUY else view.reference.bid
+            if would_meet(side, price, fair):
+                return f"the price {price} is through the reference {fair}"
         last, band = view.last_price, self.settings.band_bps
         if last is not None and band is not None and abs(price - last) > last * band * BPS:
             return f"the price {price} is further than {band} bps from ACE's last price {last}"
@@ -195,7 +202,7 @@ class Guard:
                 return f"the position could pass max_long, {limits.max_long}"
         elif limits.max_short is not None and resting + amount - view.position > limits.max_short:
             return f"the position could pass max_short, {limits.max_short}"
-        return self._funds_fault(quote, live, view.funds) or self._pace_fault(quote, now_ns)
+        return self._funds_fault(quote, live, view.funds) or self._pace_fault(quote, live, now_ns)
 
     def _funds_fault(self, quote: WantedQuote, live: _Live, funds: Funds | None) -> str:
         if funds is None:
@@ -211,15 +218,15 @@ class Guard:
             return f"not enough {currency}: {needed} needed with the orders that rest, {has} there"
         return ""
 
-    def _pace_fault(self, quote: WantedQuote, now_ns: int) -> str:
+    def _pace_fault(self, quote: WantedQuote, live: _Live, now_ns: int) -> str:
         most = self.settings.max_value_per_minute
         if most is None:
             return ""
         while self._sent and now_ns - self._sent[0][0] >= _MINUTE_NS:
             self._sent_value -= self._sent.popleft()[1]
-        value = quote.price * quote.amount
-        if self._sent_value + value > most:
-            return f"orders worth {self._sent_value} were sent within a minute; {most} are allowed"
+        value = self._sent_value + live.value + quote.price * quote.amount
+        if value > most:
+            return f"orders worth {value} within a minute; {most} are allowed"
         return ""
 
 

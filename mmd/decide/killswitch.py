@@ -20,6 +20,9 @@ class Thrown:
     level: KillLevel
     reason: str
 
+    def is_graver_than(self, other: Thrown | None) -> bool:
+        return other is None or _SEVERITY.index(self.level) > _SEVERITY.index(other.level)
+
 
 @dataclass(frozen=True, slots=True)
 class Tally:

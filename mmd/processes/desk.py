@@ -10,16 +10,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import takewhile
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
+from mmd.decide.guard import Approved
 from mmd.decide.ladder import WantedQuote
 from mmd.decide.ledger import SELF_TRADE_LEVEL, Entry, Event, Ledger, State
 from mmd.decide.plan import Action, Cancel, Place, Urgency
 from mmd.decide.reconcile import Differences, reconcile, settle
+from mmd.records.journal import because
 from mmd.venues.ace import calls, listing
 from mmd.venues.ace.aio import AsyncAceClient
 from mmd.venues.ace.budget import Budget, Priority
@@ -56,6 +58,19 @@ _PATIENCE_S = 3.0
 """How long an order with a lost reply may take to arrive before it counts as never arrived."""
 
 
+class Guarded(Protocol):
+    """What stands between a plan and the venue."""
+
+    def pass_plan(self, actions: Sequence[Action]) -> list[Cancel | Approved]:
+        """What of a plan may be carried out, in its order."""
+
+    def pass_together(self, places: Sequence[Place]) -> list[Approved]:
+        """Orders that make sense together only: all of them, or none."""
+
+    def count_sent(self, approved: Approved, now_ns: int) -> None:
+        """An order is about to be sent."""
+
+
 @dataclass
 class Desk:
     """Sends orders and cancels, finds out lost outcomes, and reconciles."""
@@ -69,6 +84,7 @@ class Desk:
     on_change: Callable[[], None]
     may_send: Callable[[], str | None]
     """Asked immediately before each order is sent: the reason not to, or None."""
+    gate: Guarded
     clock_ns: Callable[[], int] = time.monotonic_ns
     requests: int = 0
     refused_in_a_row: int = 0
@@ -87,7 +103,8 @@ class Desk:
 
     def carry_out(self, actions: list[Action], now_ns: int, expires_ns: Callable[[], int]) -> int:
         """Sends what may be sent now, in the order given; returns how many were left out."""
-        left = [action for action in actions if not self._held_off(action, now_ns)]
+        wanted = [action for action in actions if not self._held_off(action, now_ns)]
+        left = self.gate.pass_plan(wanted)
         while left:
             chunk = self._first_request(left)
             if self._trading >= self.max_in_flight:
@@ -113,7 +130,10 @@ class Desk:
         if not self.budget.try_take(Priority.TOUCH, now_ns, 1 if together else 2):
             return []
         places = [Place(quote, Urgency.TOUCH, "self-trade") for quote in (first, second)]
-        entries = [self._want(place, now_ns, _NEVER_NS) for place in places]
+        approved = self.gate.pass_together(places)
+        if not approved:
+            return []
+        entries = [self._want(place, now_ns, _NEVER_NS) for place in approved]
         groups = [entries] if together else [[entry] for entry in entries]
         await asyncio.wait({self._trade(self._place_in_turn(groups, may_send))})
         return entries
@@ -144,7 +164,8 @@ class Desk:
         differences = reconcile(self.ledger, mine, asked_ns, grace_ns, expires_ns)
         for entry in differences.missing:
             log.warning("order %s is not listed any more; looking it up", entry.order_no)
-            self.spawn(self._look_up(entry))
+            with because("not listed any more"):
+                self.spawn(self._look_up(entry))
         for entry in differences.adopted:
             log.info("adopted %s", describe(entry))
         return differences
@@ -159,7 +180,7 @@ class Desk:
             return False
         return now_ns < self.hold_off_until_ns.get(action.quote.side, 0)
 
-    def _first_request(self, actions: list[Action]) -> list[Action]:
+    def _first_request(self, actions: list[Cancel | Approved]) -> list[Cancel | Approved]:
         """The first actions that go in one request: several of a kind where the venue allows."""
         first, endpoint = actions[0], self.client.endpoint
         path = endpoint.cancel_path if isinstance(first, Cancel) else endpoint.submit_path
@@ -167,19 +188,23 @@ class Desk:
         alike = takewhile(lambda action: type(action) is type(first), actions[:most])
         return list(alike)
 
-    def _start(self, chunk: list[Action], now_ns: int, expires_ns: Callable[[], int]) -> None:
+    def _start(
+        self, chunk: list[Cancel | Approved], now_ns: int, expires_ns: Callable[[], int]
+    ) -> None:
         cancels = [action for action in chunk if isinstance(action, Cancel)]
         for action in cancels:
             self.ledger.apply(action.entry.order.client_id, Event.CANCEL_SENT, now_ns)
         places = [
             self._want(action, now_ns, expires_ns())
             for action in chunk
-            if isinstance(action, Place)
+            if isinstance(action, Approved)
         ]
-        self._trade(self._cancel(cancels) if cancels else self._place(places))
+        with because("; ".join(dict.fromkeys(action.reason for action in chunk))):
+            self._trade(self._cancel(cancels) if cancels else self._place(places))
 
-    def _want(self, action: Place, now_ns: int, expires_ns: int) -> Entry:
+    def _want(self, action: Approved, now_ns: int, expires_ns: int) -> Entry:
         quote = action.quote
+        self.gate.count_sent(action, now_ns)
         order = NewOrder(self.ids.make(), quote.side, quote.price, quote.amount)
         return self.ledger.want(order, quote.level, now_ns, expires_ns)
 
@@ -308,7 +333,8 @@ class Desk:
     def _find_out(self) -> None:
         """Sees to it that lost outcomes are found out; one search serves all of them."""
         if self._finding is None or self._finding.done():
-            self._finding = self.spawn(self._find_out_all())
+            with because("lost reply"):
+                self._finding = self.spawn(self._find_out_all())
 
     async def _find_out_all(self) -> None:
         """Finds orders with a lost reply by their customOrderId: in the open orders, then in our

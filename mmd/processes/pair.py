@@ -12,101 +12,70 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from random import Random
 from typing import Any
 
 import uvloop
 
 from mmd.cells.layouts import (
-    BookCell,
     BookState,
-    DepthCell,
-    QuotesCell,
     QuoteState,
-    WantedCell,
     from_text,
 )
-from mmd.cells.wake import Bell, Watch
-from mmd.config.model import CleanStart, Mode, PairSettings, RateSettings
+from mmd.cells.wake import Watch
+from mmd.config.model import CleanStart, PairSettings
 from mmd.config.quoting import BoundsSettings
 from mmd.decide.inventory import Holdings
-from mmd.decide.ledger import Ledger
 from mmd.decide.picture import picture
 from mmd.decide.plan import cancel_all
-from mmd.decide.quoter import Inputs, Quoter
+from mmd.decide.quoter import Inputs
 from mmd.decide.reference import AgeLimits, book_fault
 from mmd.processes.attended import AttendedClient, Leave
+from mmd.processes.brake import is_stopped, require_in_place
 from mmd.processes.context import ChildContext
 from mmd.processes.desk import Desk, describe_trade
 from mmd.processes.inquiry import Inquiry
+from mmd.processes.pair_job import PairJob as PairJob
+from mmd.processes.pair_job import learn_rules
+from mmd.processes.safeguards import Safeguards
 from mmd.processes.selftrader import SelfTradeJob, SelfTrader, require_allowed
 from mmd.processes.sweep import SweepPlan, Whose, sweep
 from mmd.processes.venue_view import VenueView
 from mmd.records.alerts import Kind, Spool
+from mmd.records.journal import Clocks, because
 from mmd.records.reader import AccountReader
 from mmd.records.selftrade import path_of
-from mmd.venues.ace import calls
 from mmd.venues.ace.aio import AsyncAceClient
-from mmd.venues.ace.budget import Budget, BudgetSpec
-from mmd.venues.ace.endpoint import AceEndpoint
-from mmd.words.errors import ConfigError, Unavailable
+from mmd.venues.ace.budget import Budget
+from mmd.words.errors import Unavailable
 from mmd.words.ids import ClientIds
-from mmd.words.market import MarketRules, Pair, Side
+from mmd.words.market import MarketRules, Side
 
 log = logging.getLogger("mmaker")
 
 _TIMER_S = 0.05
 """Safety net for lost wake-ups, and the pace of the heartbeat and of staleness checks."""
-_RETRY_S = 0.5
 _LATE_SEND_NS = 250_000_000
 """An order decided longer ago than this is not sent: the process was frozen in between."""
 _LIST_GRACE_NS = 500_000_000
 """An order that changed this shortly before a list was asked for was in flight."""
 
 
-@dataclass(frozen=True)
-class PairJob:
-    """What a worker is told."""
-
-    pair: Pair
-    settings: PairSettings
-    ace: AceEndpoint
-    instance: str
-    settle_s: float
-    stop_limit_s: float
-    seed: int | None
-    """Of the random draws; None: unpredictable."""
-    book: BookCell
-    rate: BookCell | None
-    rate_settings: RateSettings | None
-    quotes: QuotesCell
-    wanted: WantedCell
-    price_bells: tuple[Bell, ...]
-    """Rung by the book and the rate."""
-    account_bell: Bell
-    """Rung by the account process when it has news."""
-    budget: BudgetSpec
-    store: Path
-    """Where the account process records what the venue says of us."""
-    depth: DepthCell | None = None
-    """Binance's order book, where a ladder reckons with the costs of hedging."""
-    mode: Mode = Mode.LIVE
-    """In which no pair trades with itself."""
-
-
 def run(job: PairJob, context: ChildContext) -> None:
     """Quotes one pair until told to leave; then cancels all orders and proves it.
 
-    Raises KeyRejected or ConfigError when a person must act, OrdersLeft when orders may remain,
-    Unavailable when it left in haste, without proof: returning means that nothing is left.
+    Raises KeyRejected, ConfigError or KillSwitchThrown when a person must act, OrdersLeft when
+    orders may remain, Unavailable when it left in haste, without proof: returning means that
+    nothing is left.
     """
     require_allowed(job.settings.self_trade, job.mode, job.ace.base_url)
+    records = job.store.parent
+    require_in_place(records, job.pair)
     context.stop.on_term()
     client = AttendedClient(job.ace, context)
     try:
-        rules = _learn_rules(job, client, context)
+        rules = learn_rules(job, client, context)
         if job.settings.clean_start is CleanStart.ALL:
             _sweep(job, client, Whose.ALL)
     except Leave:
@@ -115,37 +84,13 @@ def run(job: PairJob, context: ChildContext) -> None:
         client.close()
         uvloop.run(_work(job, rules, context))
     client = AttendedClient(job.ace, context, stays=True)
-    if not context.stop.requested or context.parent.is_dead:
+    is_asked = context.stop.requested or is_stopped(records, job.pair)
+    if not is_asked or context.parent.is_dead:
         # Whoever comes next proves it, and must not wait for us.
         _sweep(replace(job, settle_s=0), client, Whose.OURS)
         raise Unavailable("left in haste: nothing is listed, but that is not proven")
     _sweep(job, client, Whose.OURS)
-
-
-def _learn_rules(job: PairJob, client: AttendedClient, context: ChildContext) -> MarketRules:
-    """The venue's rules for the pair, asked until it answers. Raises Leave when told to."""
-    while True:
-        try:
-            markets = client.call(calls.markets())
-            break
-        except Unavailable as error:
-            context.heart.count_error(str(error))
-            client.pause(_RETRY_S)
-    for rules in markets:
-        if rules.pair == job.pair:
-            _check_amounts(job, rules)
-            return rules
-    known = ", ".join(str(rules.pair) for rules in markets)
-    raise ConfigError(f"pairs.{job.pair}: ACE has no such market; it has {known}")
-
-
-def _check_amounts(job: PairJob, rules: MarketRules) -> None:
-    amount = job.settings.quote.amount
-    if amount.min < rules.min_amount or amount.max > rules.max_amount:
-        raise ConfigError(
-            f"pairs.{job.pair}.quote.amount: found {amount.min} to {amount.max}; "
-            f"ACE takes {rules.min_amount} to {rules.max_amount} {job.pair.base}"
-        )
+    require_in_place(records, job.pair)
 
 
 def _sweep(job: PairJob, client: AttendedClient, whose: Whose) -> None:
@@ -190,12 +135,23 @@ class Worker:
         self.clock_ns = clock_ns
         self.generation = job.wanted.read().generation
         self.limits = self.age_limits()
-        self.quoter = Quoter(quote, rules, self.limits, Random(job.seed))
-        self.ledger = Ledger()
+        self.started_ms, self.started_ns = started_ms, clock_ns()
         self.books_kept = AccountReader(job.store, job.pair, job.instance)
         self.spool = Spool.of_home(context.home)
+        self.guards = Safeguards(
+            job,
+            Clocks(clock_ns, lambda: int(self.wall_s() * 1000)),
+            context.name,
+            rules,
+            self.limits,
+            client,
+            self.books_kept,
+            self.spool,
+            self.send_fault,
+        )
+        self.quoter, self.ledger = self.guards.quoter, self.guards.ledger
         self.desk = Desk(
-            client=client,
+            client=self.guards.client,
             rules=rules,
             ledger=self.ledger,
             ids=ClientIds(job.instance, job.pair, started_ms),
@@ -203,9 +159,10 @@ class Worker:
             max_in_flight=quote.max_orders_in_flight,
             on_change=self.outcome,
             may_send=self.send_fault,
+            gate=self.guards.gate,
             clock_ns=clock_ns,
         )
-        self.started_ms, self.started_ns = started_ms, clock_ns()
+        self.guards.watch(self.desk)
         self.venue = VenueView(self.desk, self.bounds)
         self.selftrader = SelfTrader(self.self_trade_job(), self.desk, self.settings)
         self.loop = asyncio.get_running_loop()
@@ -245,6 +202,7 @@ class Worker:
         self.loop.set_exception_handler(self.fail)
         self.catch_up()
         try:
+            self.guards.begin()
             if await self.adopt():
                 self.context.heart.ready()
                 for fd, waker in wakers.items():
@@ -255,13 +213,16 @@ class Worker:
         finally:
             for fd in wakers:
                 self.loop.remove_reader(fd)
-            await self.leave()
-            self.books_kept.close()
+            try:
+                await self.leave()
+            finally:
+                self.guards.close()
+                self.books_kept.close()
 
     def catch_up(self) -> None:
         """Adds up the fills of earlier runs; they are old news to the log."""
         try:
-            self.books_kept.read()
+            self.guards.hear(self.books_kept.read())
         except Unavailable as error:
             self.context.heart.count_error(str(error))
 
@@ -272,7 +233,8 @@ class Worker:
             self.context.heart.beat()
             asked_ns = self.clock_ns()
             try:
-                listed = await self.desk.list_open()
+                with because("adoption"):
+                    listed = await self.desk.list_open()
             except Unavailable as error:
                 self.context.heart.count_error(str(error))
                 await asyncio.sleep(_TIMER_S)
@@ -286,7 +248,7 @@ class Worker:
         """The timer: a turn although nothing rang."""
         if not self.done.done():
             self.loop.call_later(_TIMER_S, self.tick)
-            self.dirty = self.dirty or self.left_out > 0
+            self.dirty = self.guards.turn() or self.dirty or self.left_out > 0
             self.turn()
             if self.inquiry.is_asked():
                 self.inquiry.answer(picture(self.quoter, self.ledger, self.clock_ns()))
@@ -353,6 +315,7 @@ class Worker:
         self.quoter.use(self.settings.quote, self.limits)
         self.desk.max_in_flight = self.settings.quote.max_orders_in_flight
         self.selftrader.use(self.settings)
+        self.guards.use(self.settings)
         log.info("new parameters: %s", text)
 
     def books(self) -> tuple[BookState, BookState | None]:
@@ -363,6 +326,8 @@ class Worker:
         """Why all quotes are to be pulled although the process lives on."""
         if self.job.wanted.read().paused:
             return "paused"
+        if self.guards.brake.reason is not None:
+            return self.guards.brake.reason
         return None if self.settings.quote.enabled else "quoting is off in the configuration"
 
     def send_fault(self) -> str | None:
@@ -385,6 +350,8 @@ class Worker:
         quotes could stand on."""
         if self.job.wanted.read().paused:
             return "paused"
+        if self.guards.brake.reason is not None:
+            return self.guards.brake.reason
         if self.settings.quote.enabled and self.quoter.reference is None:
             return self.quoter.note
         return self.send_fault()
@@ -397,6 +364,8 @@ class Worker:
             return "the parent is dead or silent"
         if self.desk.fatal is not None:
             raise self.desk.fatal
+        if self.guards.brake.is_to_leave:
+            return self.guards.brake.reason
         return None
 
     def frozen_reason(self, frozen_ns: int) -> str | None:
@@ -414,6 +383,7 @@ class Worker:
         except Unavailable as error:
             self.context.heart.count_error(str(error))
             return
+        self.guards.hear(news)
         for client_id, filled in news.filled.items():
             self.ledger.book_fill(client_id, filled, now_ns)
         for trade in news.trades:
@@ -455,10 +425,11 @@ class Worker:
                 fills=self.books_kept.result.fills,
                 requests=self.desk.requests,
                 price_age_ms=max(0, book.age_ns(now_ns) // 1_000_000),
-                paused=self.job.wanted.read().paused,
-                note=from_text(self.quoter.note),
+                paused=self.job.wanted.read().paused or int(bool(self.guards.brake.thrown)),
+                note=from_text(self.quoter.note or self.guards.gate.note),
                 self_trades=self.selftrader.done.count,
                 self_traded_amount=float(self.selftrader.done.amount),
+                refused=self.guards.refused,
                 volatility_bps=self.quoter.market.volatility.bps(now_ns),
             )
         )

@@ -65,10 +65,15 @@ class Result:
             fills=self.fills + 1,
             volume=self.volume + trade.amount * trade.price,
         )
-        if self.position * signed >= 0:
+        if not self.is_closed_by(trade):
             return result
         lost = result.realised < self.realised
         return replace(result, losing_in_a_row=self.losing_in_a_row + 1 if lost else 0)
+
+    def is_closed_by(self, trade: OwnTrade) -> bool:
+        """Whether a fill closes the position, or part of it."""
+        is_sold = trade.side is Side.SELL
+        return not trade.is_self and (self.position > 0 if is_sold else self.position < 0)
 
 
 def results(trades: Iterable[OwnTrade]) -> dict[Pair, Result]:

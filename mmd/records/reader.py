@@ -8,9 +8,9 @@ from decimal import Decimal
 from pathlib import Path
 
 from mmd.records.pnl import Result
-from mmd.records.store import Store
+from mmd.records.store import LastPrice, Store
 from mmd.words.ids import Owner, owner_of
-from mmd.words.market import Order, OwnTrade, Pair
+from mmd.words.market import Balance, Order, OwnTrade, Pair
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,8 @@ class AccountReader:
         self._last_list = 0
         self._filled: dict[str, Decimal] = {}
         self.result = Result()
+        self._balances: dict[str, Balance] = {}
+        self._price: LastPrice | None = None
 
     def close(self) -> None:
         if self._store is not None:
@@ -57,7 +59,21 @@ class AccountReader:
         if snapshot is None:
             return News(trades, filled)
         self._last_list = snapshot.number
+        self._balances = self._store.balances()
+        self._price = self._store.prices().get(self._pair)
         return News(trades, filled, list(snapshot.orders), snapshot.asked_ns)
+
+    def free(self) -> tuple[Decimal, Decimal] | None:
+        """What the venue called free of base and quote currency when the last list was made; None
+        while it is not known."""
+        base, quote = (self._balances.get(name) for name in (self._pair.base, self._pair.quote))
+        return None if base is None or quote is None else (base.free, quote.free)
+
+    def last_price(self, since_ms: int) -> Decimal | None:
+        """Of anybody's newest trade of the pair, if the venue said so after a time."""
+        if self._price is None or self._price.wall_ms < since_ms:
+            return None
+        return self._price.price
 
     def _book(self, trades: Sequence[OwnTrade]) -> tuple[list[OwnTrade], dict[str, Decimal]]:
         mine = [trade for trade in trades if self._is_ours(trade)]

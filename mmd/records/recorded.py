@@ -23,7 +23,9 @@ from mmd.decide.quoter import NO_INPUTS, Inputs, Quoter
 from mmd.decide.reference import AgeLimits
 from mmd.records.journal import Journal
 from mmd.records.journal_rows import Decision
-from mmd.words.errors import ConfigError
+from mmd.venues.ace.aio import AsyncAceClient
+from mmd.venues.ace.protocol import Call
+from mmd.words.errors import ConfigError, MmdError
 from mmd.words.market import MarketRules, NewOrder, Order
 
 T = TypeVar("T")
@@ -115,6 +117,27 @@ class RecordedLedger(_Steps, Ledger):
         self._journal.note("fill", client_id, filled, now_ns)
         with self._step():
             return super().book_fill(client_id, filled, now_ns)
+
+
+class RecordedClient(AsyncAceClient):
+    """A client that notes every call and what it ended with."""
+
+    def __init__(self, client: AsyncAceClient, journal: Journal) -> None:
+        self.endpoint, self.clock = client.endpoint, client.clock
+        self._client, self._journal = client, journal
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def call(self, call: Call[T]) -> T:
+        number = self._journal.asked(call)
+        try:
+            answer = await self._client.call(call)
+        except MmdError as error:
+            self._journal.answered(number, error)
+            raise
+        self._journal.answered(number, answer)
+        return answer
 
 
 def checkpoint(quoter: Quoter, ledger: Ledger) -> bytes:

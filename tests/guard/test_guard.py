@@ -129,13 +129,25 @@ def test_orders_are_bounded_in_value_each_and_per_minute() -> None:
     watch, ledger = guard(max_value_per_minute="20000"), Ledger()
 
     def sent(now_ns: int) -> bool:
-        return bool(watch.filter([place()], ledger, VIEW, now_ns)[0])
+        passed, _ = watch.filter([place()], ledger, VIEW, now_ns)
+        for item in passed:
+            assert isinstance(item, Approved)
+            watch.count_sent(item, now_ns)
+        return bool(passed)
 
     assert [sent(0), sent(10**9), sent(2 * 10**9)] == [True, True, False]
     assert not sent(MINUTE_NS - 1)
     assert sent(MINUTE_NS)
     assert not sent(MINUTE_NS)
     assert sent(MINUTE_NS + 10**9)
+
+
+def test_what_is_approved_and_not_sent_does_not_count_and_a_plan_counts_as_a_whole() -> None:
+    watch = guard(max_value_per_minute="20000")
+    for _ in range(3):
+        passed, refused = watch.filter([place()] * 3, Ledger(), VIEW, 0)
+        assert (len(passed), len(refused)) == (2, 1)
+        assert "within a minute" in refused[0].reason
 
 
 def test_all_live_orders_count_against_the_number_allowed() -> None:

@@ -25,6 +25,7 @@ from mmd.venues.ace.budget import Budget, BudgetSpec
 from mmd.venues.ace.endpoint import AceEndpoint
 from mmd.words.ids import ClientIds
 from mmd.words.market import Pair, Side
+from tests.pair.open_gate import OpenGate
 
 PAIR = Pair("BTC", "TWD")
 FAR_FUTURE = 10**18
@@ -79,6 +80,7 @@ def at_desk(venue: AceSim, folder: Path, script: Script, batch: bool = False) ->
                     max_in_flight=20,
                     on_change=lambda: None,
                     may_send=lambda: None,
+                    gate=OpenGate(),
                 )
                 await script(desk)
                 await desk.settle_down()

@@ -32,6 +32,7 @@ from mmd.venues.ace.endpoint import AceEndpoint
 from mmd.words.errors import ConfigError
 from mmd.words.ids import ClientIds
 from mmd.words.market import NewOrder, OwnTrade, Pair, Side
+from tests.pair.open_gate import OpenGate
 
 PAIR = Pair("BTC", "TWD")
 BID, ASK = 1_000_000, 1_010_000
@@ -175,6 +176,7 @@ def play(venue: AceSim, folder: Path, script: Script, plot: Plot | None = None) 
                     max_in_flight=20,
                     on_change=lambda: None,
                     may_send=lambda: None,
+                    gate=OpenGate(),
                 )
                 job = SelfTradeJob(
                     Mode.PAPER,
