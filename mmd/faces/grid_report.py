@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from rich import box
 from rich.table import Table
 
 from mmd.faces.grid import Axes, Figures
@@ -24,6 +25,8 @@ _COLUMNS: tuple[tuple[str, Callable[[Figures], str]], ...] = (
     ("from fair, bps", lambda f: f"{f.distance_bps:.1f}"),
     ("mean position", lambda f: f"{f.mean_position:.4f}"),
 )  # fmt: skip
+_SHOWN = ("profit", "spread", "adverse", "inventory", "fees", "fills", "requests")
+"""What a terminal has room for."""
 
 
 def to_json(axes: Axes, found: Sequence[Figures]) -> list[dict[str, Any]]:
@@ -50,13 +53,14 @@ def markdown(axes: Axes, found: Sequence[Figures]) -> str:
 
 def render(axes: Axes, found: Sequence[Figures]) -> Table:
     """The table for a terminal, the best profit in bold."""
-    table = Table()
-    for head in _heads(axes):
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    for head in (*(axis.rpartition(".")[2] for axis in axes), *_SHOWN):
         table.add_column(head, justify="right")
     best = max(figures.profit for figures in found)
     for figures in found:
         is_best = figures.profit == best and len(found) > 1
-        table.add_row(*_cells(figures), style="bold" if is_best else None)
+        cells = [show(figures) for name, show in _COLUMNS if name in _SHOWN]
+        table.add_row(*figures.values, *cells, style="bold" if is_best else None)
     return table
 
 

@@ -19,7 +19,7 @@ from random import Random
 
 from mmd.config.model import RateSettings, Settings
 from mmd.config.secrets import AceKey
-from mmd.faces.stage import Life, Place, Stage
+from mmd.faces.stage import Place, Stage
 from mmd.faces.world import ace_endpoint
 from mmd.processes.rate import book_state, is_news
 from mmd.sim.ace import PAPER_KEY, PAPER_SECRET, CrowdOptions, paper_accounts
@@ -140,6 +140,15 @@ def _kind_of(path: str) -> str:
     return "market" if "/public/" in path or "/oapi/" in path else "account"
 
 
+@dataclass(frozen=True)
+class Player:
+    """Who quotes a pair."""
+
+    task: asyncio.Task[None]
+    leave: Callable[[], None]
+    """Asks it to cancel everything and end."""
+
+
 class Run:
     """One replay under way."""
 
@@ -182,7 +191,7 @@ class Run:
         self.rates = {rate: self.stage.feed() for rate in sorted(rates)}
         self.places = [self._place(pair) for pair in pairs]
         account = exchange.engine.account(PAPER_KEY)
-        self.meters = {pair: self._meter(pair, account) for pair in pairs}
+        self.meters = {pair: self.meter(pair, account) for pair in pairs}
         steps = _volume_steps(settings, pairs)
         self.ticks = self._foreseen(ticks(self.market, depths, FIRST_TICK_NS, steps))
         self.shown = 0
@@ -210,36 +219,43 @@ class Run:
                 for poll in [self._rate_poll(rate)]
             ),
         ]
-        lives = await self._play()
+        players = await self._play()
         end_ns, end_ms = loop.clock_ns(), loop.wall_ms()
         for meter in self.meters.values():
             meter.turn(end_ns)
         reports = tuple(self._report(pair, end_ms) for pair in self.job.pairs)
         requests = dict(self.counter.by_kind)
-        left = await self._end(lives)
+        left = await self._end(players)
         for task in rounds:
             task.cancel()
         await asyncio.gather(*rounds, return_exceptions=True)
         return Report(reports, requests, self.shown, left)
 
-    async def _play(self) -> list[Life]:
-        """Shows the tape; the workers begin with the first message."""
-        lives: list[Life] = []
+    async def _play(self) -> list[Player]:
+        """Shows the tape; those who quote begin with the first message."""
+        players: list[Player] = []
         end_ns = None if self.job.minutes is None else int(self.job.minutes * 60e9) + FIRST_TICK_NS
         for tick in self.ticks:
             if end_ns is not None and tick.at_ns > end_ns:
                 break
             await asyncio.sleep(tick.at_ns / 1e9 - self.loop.time())
             self._show(tick)
-            if not lives:
-                lives = [self._begin(place) for place in self.places]
-            for life in lives:
-                if life.task.done():
-                    life.task.result()
-                    raise MmdError("the worker left by itself")
-        if not lives:
+            if not players:
+                for meter in self.meters.values():
+                    meter.begin(self.loop.clock_ns())
+                players = [self.begin(place) for place in self.places]
+            for player in players:
+                if player.task.done():
+                    player.task.result()
+                    raise MmdError("a worker left by itself")
+        if not players:
             raise ConfigError("no prices of the pairs' symbols in the recording")
-        return lives
+        return players
+
+    def begin(self, place: Place) -> Player:
+        """Somebody who quotes a pair: the worker."""
+        life = place.begin(self.job.seed)
+        return Player(life.task, life.stop.request)
 
     def _foreseen(self, tape: Iterator[Tick]) -> Iterator[Tick]:
         """The tape, read so far ahead that those who know what comes can be told."""
@@ -252,10 +268,6 @@ class Run:
             while tick.at_ns - read[0].at_ns > ahead_ns:
                 yield read.popleft()
         yield from read
-
-    def _begin(self, place: Place) -> Life:
-        self.meters[place.pair].begin(self.loop.clock_ns())
-        return place.begin(self.job.seed)
 
     def _show(self, tick: Tick) -> None:
         feed = self.feeds[tick.symbol]
@@ -303,13 +315,13 @@ class Run:
 
         return poll
 
-    async def _end(self, lives: list[Life]) -> int:
-        """Lets the workers leave; how many orders remain."""
-        for life in lives:
-            life.stop.request()
-        await asyncio.wait([life.task for life in lives], timeout=_SETTLE_S)
-        for life in lives:
-            life.task.result()
+    async def _end(self, players: list[Player]) -> int:
+        """Lets all leave; how many orders remain."""
+        for player in players:
+            player.leave()
+        await asyncio.wait([player.task for player in players], timeout=_SETTLE_S)
+        for player in players:
+            player.task.result()
         return len(self.stage.exchange.engine.account(PAPER_KEY).open)
 
     def _place(self, pair: Pair) -> Place:
@@ -330,7 +342,9 @@ class Run:
     def _rate_settings(self, rate: Pair) -> RateSettings:
         return self.job.settings.rates.get(rate) or RateSettings()
 
-    def _meter(self, pair: Pair, account: Account) -> Meter:
+    def meter(self, pair: Pair, account: Account) -> Meter:
+        """What measures a pair: here, against the fair price."""
+
         def fair() -> float | None:
             value = self.fair.at(pair, self.loop.wall_ms())
             return None if value is None else float(value)

@@ -32,6 +32,13 @@ class Distances:
         self.total_ns += for_ns
         self._weighted += bps * for_ns
 
+    def join(self, other: Distances) -> None:
+        """Adds the other's."""
+        for key, for_ns in other._bins.items():
+            self._bins[key] = self._bins.get(key, 0) + for_ns
+        self.total_ns += other.total_ns
+        self._weighted += other._weighted
+
     @property
     def mean(self) -> float | None:
         return self._weighted / self.total_ns if self.total_ns else None
