@@ -11,12 +11,13 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import NamedTuple
 
 from mmd.config.quoting import InventorySettings
 from mmd.config.risk import RiskSettings
 from mmd.decide.ladder import WantedQuote
 from mmd.decide.ledger import SELF_TRADE_LEVEL, Ledger
-from mmd.decide.plan import Action, Cancel, Place, Urgency, would_meet
+from mmd.decide.plan import Action, Cancel, Place, Urgency
 from mmd.decide.reference import BPS, Reference
 from mmd.words.market import MarketRules, Side
 
@@ -24,8 +25,7 @@ _ZERO = Decimal(0)
 _MINUTE_NS = 60_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Approved:
+class Approved(NamedTuple):
     """An order that may be sent."""
 
     quote: WantedQuote
@@ -67,28 +67,37 @@ class View:
 
 
 @dataclass(slots=True)
-class _Live:
-    """What may rest on the venue, per side; grows with each order that is approved."""
+class _Side:
+    """What may rest on one side."""
 
-    count: int = 0
-    amounts: dict[Side, Decimal] = field(default_factory=lambda: dict.fromkeys(Side, _ZERO))
-    bid_value: Decimal = _ZERO
+    amount: Decimal = _ZERO
     value: Decimal = _ZERO
-    """Of the orders approved in this look."""
-    best: dict[Side, Decimal] = field(default_factory=dict)
-    """Quotes alone: the two orders of a self-trade are to meet."""
+    best: Decimal | None = None
+    """Of the quotes alone: the two orders of a self-trade are to meet."""
 
-    def add(self, side: Side, price: Decimal, amount: Decimal, level: int) -> None:
+
+@dataclass(slots=True)
+class _Live:
+    """What may rest on the venue; grows with each order that is approved."""
+
+    bids: _Side = field(default_factory=_Side)
+    asks: _Side = field(default_factory=_Side)
+    count: int = 0
+    new_value: Decimal = _ZERO
+    """Of the orders approved in this look."""
+
+    def add(self, is_bid: bool, price: Decimal, amount: Decimal, level: int) -> Decimal:
+        """Takes in an order; returns its worth."""
         self.count += 1
-        self.amounts[side] += amount
-        if side is Side.BUY:
-            self.bid_value += amount * price
-        if level == SELF_TRADE_LEVEL:
-            return
-        best = self.best.get(side)
-        is_best = best is None or (price > best if side is Side.BUY else price < best)
-        if is_best:
-            self.best[side] = price
+        side = self.bids if is_bid else self.asks
+        value = price * amount
+        side.amount += amount
+        side.value += value
+        best = side.best
+        is_best = best is None or (price > best if is_bid else price < best)
+        if is_best and level != SELF_TRADE_LEVEL:
+            side.best = price
+        return value
 
 
 @dataclass(slots=True)
@@ -148,8 +157,8 @@ class Guard:
         )
         if reason:
             return Refused(quote, reason)
-        live.add(quote.side, quote.price, quote.amount, quote.level)
-        live.value += quote.price * quote.amount
+        is_bid = quote.side is Side.BUY
+        live.new_value += live.add(is_bid, quote.price, quote.amount, quote.level)
         return Approved(quote, place.urgency, place.reason)
 
     def count_sent(self, approved: Approved, now_ns: int) -> None:
@@ -178,62 +187,53 @@ class Guard:
         return ""
 
     def _price_fault(self, quote: WantedQuote, live: _Live, view: View) -> str:
-        side, price = quote.side, quote.price
+        price, is_bid = quote.price, quote.side is Side.BUY
         if quote.level != SELF_TRADE_LEVEL:  # those lie inside the venue's spread
             if view.reference is None:
                 return "there is no reference to judge the price by"
-            fair = view.reference.ask if side is Side.BUY else view.reference.bid
-            if would_meet(side, price, fair):
+            fair = view.reference.ask if is_bid else view.reference.bid
+            if price >= fair if is_bid else price <= fair:
                 return f"the price {price} is through the reference {fair}"
         last, band = view.last_price, self.settings.band_bps
         if last is not None and band is not None and abs(price - last) > last * band * BPS:
             return f"the price {price} is further than {band} bps from ACE's last price {last}"
-        if would_meet(side, price, live.best.get(side.opposite)):
+        own = (live.asks if is_bid else live.bids).best
+        if own is not None and (price >= own if is_bid else price <= own):
             return f"the price {price} would meet one of our own orders"
         return ""
 
     def _amount_fault(self, quote: WantedQuote, live: _Live, view: View, now_ns: int) -> str:
-        side, amount = quote.side, quote.amount
         if live.count >= self.settings.max_open_orders:
             return f"{live.count} orders rest or are under way already"
-        limits, resting = self.inventory, live.amounts[side]
-        if side is Side.BUY:
-            if limits.max_long is not None and view.position + resting + amount > limits.max_long:
-                return f"the position could pass max_long, {limits.max_long}"
-        elif limits.max_short is not None and resting + amount - view.position > limits.max_short:
-            return f"the position could pass max_short, {limits.max_short}"
-        return self._funds_fault(quote, live, view.funds) or self._pace_fault(quote, live, now_ns)
-
-    def _funds_fault(self, quote: WantedQuote, live: _Live, funds: Funds | None) -> str:
-        if funds is None:
+        limits, is_bid = self.inventory, quote.side is Side.BUY
+        side, limit = (live.bids, limits.max_long) if is_bid else (live.asks, limits.max_short)
+        amount = side.amount + quote.amount
+        held = view.position if is_bid else -view.position
+        if limit is not None and held + amount > limit:
+            return f"the position could pass {'max_long' if is_bid else 'max_short'}, {limit}"
+        if view.funds is not None:
+            needed = side.value + quote.price * quote.amount if is_bid else amount
+            has = view.funds.quote if is_bid else view.funds.base
+            if needed > has:
+                pair = self.rules.pair
+                currency = pair.quote if is_bid else pair.base
+                return f"not enough {currency}: {needed} with the orders that rest, {has} there"
+        if self.settings.max_value_per_minute is None:
             return ""
-        pair = self.rules.pair
-        if quote.side is Side.BUY:
-            needed, currency = live.bid_value + quote.price * quote.amount, pair.quote
-            has = funds.quote
-        else:
-            needed, currency = live.amounts[Side.SELL] + quote.amount, pair.base
-            has = funds.base
-        if needed > has:
-            return f"not enough {currency}: {needed} needed with the orders that rest, {has} there"
-        return ""
+        return self._pace_fault(quote, live, now_ns, self.settings.max_value_per_minute)
 
-    def _pace_fault(self, quote: WantedQuote, live: _Live, now_ns: int) -> str:
-        most = self.settings.max_value_per_minute
-        if most is None:
-            return ""
+    def _pace_fault(self, quote: WantedQuote, live: _Live, now_ns: int, most: Decimal) -> str:
         while self._sent and now_ns - self._sent[0][0] >= _MINUTE_NS:
             self._sent_value -= self._sent.popleft()[1]
-        value = self._sent_value + live.value + quote.price * quote.amount
-        if value > most:
-            return f"orders worth {value} within a minute; {most} are allowed"
-        return ""
+        value = self._sent_value + live.new_value + quote.price * quote.amount
+        return f"orders worth {value} within a minute; {most} are allowed" if value > most else ""
 
 
 def _live(ledger: Ledger) -> _Live:
     live = _Live()
     for entry in ledger.live():
-        live.add(entry.side, entry.price, entry.remaining, entry.level)
+        order = entry.order
+        live.add(order.side is Side.BUY, order.price, entry.remaining, entry.level)
     return live
 
 
