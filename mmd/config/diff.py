@@ -16,7 +16,7 @@ from mmd.words.market import Pair
 
 K = TypeVar("K")
 _RELOADED = ("pairs", "rates")
-_LOOKERS = ("alerts", "web")
+_LOOKERS = ("alerts", "web", "risk", "journal")
 """Sections of processes that a reload starts anew."""
 
 

@@ -20,6 +20,7 @@ from mmd.faces.sight import command_child, sight
 from mmd.faces.status import describe_book, describe_pair
 from mmd.faces.world import World
 from mmd.processes import account, feed, notifier, pair, rate, sweep, web
+from mmd.processes.brake import Member
 from mmd.processes.context import ChildContext, Entry
 from mmd.records import logs
 from mmd.records.store import FILE as STORE_FILE
@@ -170,12 +171,16 @@ class _Plan:
             budget=self.budget,
             poll_s=_ACCOUNT_POLL_S,
             bell=bell,
+            risk=self.settings.risk,
+            members=tuple(
+                Member(pair, self.segment.add(QUOTES, pair.slug)) for pair in self.settings.pairs
+            ),
         )
         return self.child(
             "jobs:account",
             partial(account.run, job),
             keeps=(bell.fd,),
-            identity=self.venue_identity,
+            identity=(self.venue_identity, job.risk, [member.pair for member in job.members]),
         )
 
     def lookers(self, outfit: Outfit) -> list[ChildSpec]:
@@ -251,6 +256,7 @@ class _Plan:
             store=self.store,
             depth=self.segment.add(DEPTH, chosen.binance.lower()) if chosen.quote.depth else None,
             mode=self.settings.mode,
+            journal=self.settings.journal,
         )
         rate_identity = self.settings.rates[rate_pair] if rate_pair else None
         return self.child(
@@ -268,6 +274,7 @@ class _Plan:
                 rate_pair,
                 rate_identity,
                 chosen.quote.depth,
+                job.journal,
             ),
             parameters=chosen.model_dump_json(),
             describe=lambda: describe_pair(quotes.read()),

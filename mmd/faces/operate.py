@@ -14,6 +14,7 @@ from mmd.faces import service
 from mmd.faces.site import Site, ensure_world
 from mmd.faces.status import View, look
 from mmd.processes.sweep import SweepPlan, sweep
+from mmd.records import killed
 from mmd.sim import paper
 from mmd.venues.ace.client import AceClient
 from mmd.words.errors import MmdError, Unavailable
@@ -72,7 +73,8 @@ def not_quoting(paths: Paths, settings: Settings) -> list[str]:
         if row is None or quotes is None:
             missing.append(f"{name} has not started")
             continue
-        excused = row.state == "stopped" or quotes.paused or not chosen.quote.enabled
+        killed_by = killed.read(killed.latch_of(paths.records, name.slug))
+        excused = row.state == "stopped" or quotes.paused or not chosen.quote.enabled or killed_by
         if not excused and not (quotes.best_bid and quotes.best_ask):
             health = view.health.get(row.name)
             why = quotes.note_text or (health.error_text if health else "") or row.health

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 
 from mmd.cells.wake import Bell
+from mmd.config.model import KillSettings
+from mmd.decide.balances import BalanceCheck
 from mmd.processes.attended import AttendedClient, Leave
+from mmd.processes.brake import CommonBrake, Member
 from mmd.processes.context import ChildContext
 from mmd.records.alerts import Kind, Spool
 from mmd.records.store import Store
@@ -24,11 +29,12 @@ from mmd.venues.ace.script import play
 from mmd.venues.ace.throttle import Throttled
 from mmd.words.errors import MmdError, OutcomeUnknown, RateLimited, Refused, Unavailable
 from mmd.words.ids import Owner, owner_of
-from mmd.words.market import Order
+from mmd.words.market import Balance, Order, OwnTrade, Pair
 
 log = logging.getLogger("account")
 
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 0.25, 5.0
+_PRICES_EVERY_S = 10.0
 _BEFORE_START_MS = 60_000
 """A new store begins so long before its making: a pair may have traded before we came up."""
 
@@ -43,6 +49,10 @@ class AccountJob:
     budget: BudgetSpec
     poll_s: float
     bell: Bell
+    risk: KillSettings = field(default_factory=KillSettings)
+    """Of all pairs together."""
+    members: tuple[Member, ...] = ()
+    """The pairs that it counts."""
 
 
 def run(job: AccountJob, context: ChildContext) -> None:
@@ -73,6 +83,10 @@ class Intruders:
         return new
 
 
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
 class _Clerk:
     """The loop: ask, write down, ring, wait."""
 
@@ -91,6 +105,11 @@ class _Clerk:
         self._store = store
         self._intruders = Intruders(job.instance)
         self._spool = Spool.of_home(context.home)
+        self._balances = BalanceCheck()
+        self._prices: dict[Pair, Decimal] = {}
+        self._prices_due_s = 0.0
+        self._brake = CommonBrake(job.store.parent, job.risk, job.members, self._spool, _wall_ms)
+        self._brake.count(self._ours(fill.trade for fill in store.fills()))
 
     def run(self) -> None:
         retry_s = _FIRST_RETRY_S
@@ -113,13 +132,35 @@ class _Clerk:
         orders = play(self._caller, listing.all_open_orders(), self._client.pause)
         answered_ns = time.monotonic_ns()
         self._ask_trades()
-        self._store.set_balances(self._caller.call(calls.balances()))
-        self._store.set_open_orders(orders, time.time_ns() // 1_000_000, asked_ns, answered_ns)
+        self._ask_prices()
+        balances = self._caller.call(calls.balances())
+        self._store.set_balances(balances)
+        self._store.set_open_orders(orders, _wall_ms(), asked_ns, answered_ns)
+        self._check_balances(balances)
         self._report_intruders(orders)
+        self._brake.turn(self._prices)
         state = self._heart.state
         self._heart.beat(connected=1, messages=state.messages + 1, progress=state.progress + 1)
         self._heart.ready()
         self._job.bell.ring()
+
+    def _ask_prices(self) -> None:
+        """The venue's last prices, now and then."""
+        if time.monotonic() < self._prices_due_s:
+            return
+        self._prices = self._caller.call(calls.prices())
+        self._store.set_prices(self._prices, _wall_ms())
+        self._prices_due_s = time.monotonic() + _PRICES_EVERY_S
+
+    def _check_balances(self, balances: list[Balance]) -> None:
+        """The venue is believed; what our fills do not explain is told."""
+        for difference in self._balances.look({b.currency: b for b in balances}):
+            log.error("%s", difference)
+            self._heart.count_error(str(difference))
+            self._spool.put(Kind.DIFFERENCE, "mmd", str(difference))
+
+    def _ours(self, trades: Iterable[OwnTrade]) -> list[OwnTrade]:
+        return [t for t in trades if owner_of(t.client_id, self._job.instance) is Owner.OURS]
 
     def _report_intruders(self, orders: list[Order]) -> None:
         for order in self._intruders.new(orders):
@@ -132,8 +173,10 @@ class _Clerk:
         cursor = self._store.cursor(self._client.venue_ms() - _BEFORE_START_MS)
         since_ms = cursor.since_ms if cursor.trade_no is None else None
         script = listing.trades_since(cursor.trade_no, since_ms)
-        trades = play(self._caller, script, self._client.pause)
-        for trade in self._store.add_fills(trades):
+        trades = self._store.add_fills(play(self._caller, script, self._client.pause))
+        self._balances.explain(trades)
+        self._brake.count(self._ours(trades))
+        for trade in trades:
             log.info(
                 "fill %d of order %s: %s %s %s @ %s",
                 trade.trade_no,

@@ -195,6 +195,8 @@ class Commands:
         self._household.wants.change(name, paused=paused)
         keeper.show_want(self._household.wants[name])
         text = "paused" if paused else "resumed"
+        if not paused and keeper.release():
+            text, same = "resumed; the kill switch is back in place", False
         return _known(keeper, True, "already" if same else "done", text)
 
     def _signal(self, keeper: Keeper, request: Message) -> Check:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mmd.cells.layouts import HEALTH, PARENT, WANTED, HealthState, from_text
 from mmd.cells.segment import Segment
+from mmd.records import killed
 from mmd.supervision import proc
 from mmd.supervision.child import DUMP_SIGNAL, Birth
 from mmd.supervision.lifecycle import (
@@ -88,6 +89,16 @@ class Keeper:
     def show_want(self, want: Want) -> None:
         """Tells the child whether it is paused."""
         self._wanted.write(self._wanted.read()._replace(paused=int(want.paused)))
+
+    def release(self) -> bool:
+        """Puts a pair's kill switch back in place, and lets a process come back that it kept
+        away; False if it was in place. Raises Unavailable when the disk does not take it."""
+        latch = killed.latch_of(self._house.home / "records", self.spec.member)
+        if not killed.clear(latch):
+            return False
+        if self.life.state is State.PARKED:
+            self.start()
+        return True
 
     def renew(self, spec: ChildSpec) -> None:
         """Its next start follows the new spec."""
