@@ -244,7 +244,7 @@ def cut_power(hand: Hand) -> None:
         hand.subject.cut_power()
         hand.tell("killed everything at once")
         hand.wait(hand.random.uniform(0.0, 1.0))
-    _start(hand)
+        _start(hand)
 
 
 def freeze_all(hand: Hand) -> None:
