@@ -295,27 +295,27 @@ def command(hand: Hand) -> None:
     name = hand.child("pairs:") if do[0] != "restart" else hand.child()
     socket_path = hand.subject.paths.control_socket
 
-    def ask(what: str) -> None:
-        try:
-            control.command(socket_path, what, [] if what == "reload" else [name], wait_s=0.5)
-        except MmdError as error:
-            hand.tell(f"{what} {name}: {error}")
-        else:
-            hand.tell(f"asked to {what} {name}")
-
-    ask(do[0])
+    try:
+        names = [] if do[0] == "reload" else [name]
+        reply = control.command(socket_path, do[0], names, wait_s=0.5)
+    except MmdError as error:
+        hand.tell(f"{do[0]} {name}: {error}")
+    else:
+        hand.tell(f"asked to {do[0]} {name}: {reply['text']}")
     if undo := do[1:]:
         hand.later(hand.random.uniform(0.1, 2.0), lambda: _insist(hand, undo[0], name))
 
 
 def _insist(hand: Hand, what: str, name: str, tries: int = 100) -> None:
-    """Asks until the parent has heard it: else a pair would stay down as it was told to."""
+    """Asks until it is done: else a pair would stay down or silent, as it was told to."""
     try:
-        control.command(hand.subject.paths.control_socket, what, [name], wait_s=0.1)
-        hand.tell(f"asked to {what} {name}")
+        reply = control.command(hand.subject.paths.control_socket, what, [name], wait_s=0.1)
     except MmdError:
-        if tries:
-            hand.later(0.3, lambda: _insist(hand, what, name, tries - 1))
+        reply = {"ok": False}
+    if reply["ok"]:
+        hand.tell(f"asked to {what} {name}: {reply['text']}")
+    elif tries:
+        hand.later(0.3, lambda: _insist(hand, what, name, tries - 1))
 
 
 def _start(hand: Hand) -> None:
