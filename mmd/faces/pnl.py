@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rich import box
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -21,6 +22,7 @@ from mmd.records.store import FILE, Store
 from mmd.words.market import Pair
 
 TWD = "TWD"
+WIDE_COLUMNS = 125
 _CENT = Decimal("0.01")
 _ZERO = Decimal(0)
 COLUMNS = (
@@ -183,38 +185,48 @@ def money(value: Decimal | None, places: int = 4) -> str | None:
     return None if value is None else exact(round(value, places))
 
 
-def render(lines: Sequence[Line]) -> Table | Text:
-    """For people."""
+def render(lines: Sequence[Line], width: int) -> Table | Text:
+    """For people, on a terminal of so many columns."""
     if not lines:
         return Text("no trades")
+    is_wide = width >= WIDE_COLUMNS
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_footer=True)
-    total = total_twd(lines)
     table.add_column("Pair", "all, TWD", no_wrap=True)
     for heading in ("Position", "Avg cost", "Price", "Realised", "Unrealised"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("Profit", _signed(total), justify="right", no_wrap=True)
-    for heading in ("Fees", "Spread", *(f"{seconds} s" for seconds in HORIZONS_S[1:]), "Fills"):
+    total = _signed(total_twd(lines))
+    table.add_column("Profit", total, justify="right", no_wrap=True)
+    further = ("Fees", "Spread", *(f"{seconds} s" for seconds in HORIZONS_S[1:]), "Fills")
+    for heading in further if is_wide else ():
         table.add_column(heading, justify="right", no_wrap=True)
-    table.caption = (
-        "In quote currency. Realised: after fees. Spread and what was left of it after 1, 10 and "
-        "60 s: against the reference, before fees"
-    )
+    table.caption = "In quote currency; realised after fees."
+    if is_wide:
+        table.caption += (
+            " Spread and what was left of it after 1, 10 and 60 s: against the reference, "
+            "before fees"
+        )
     table.caption_justify = "left"
     for line in lines:
-        result = line.result
-        table.add_row(
-            str(line.pair),
-            f"{result.position.normalize():+f}" if result.position else "0",
-            _grouped(result.average_cost),
-            _grouped(line.price.value if line.price else None),
-            _signed(result.realised),
-            _signed(line.unrealised),
-            _signed(line.profit),
-            f"{result.fees + result.self_fees:,.2f}",
-            *(_signed(earned) for earned in line.earned),
-            f"{result.fills:,}",
-        )
+        table.add_row(*_cells(line, is_wide))
     return table
+
+
+def _cells(line: Line, is_wide: bool) -> list[RenderableType]:
+    result = line.result
+    cells: list[RenderableType] = [
+        str(line.pair),
+        f"{result.position.normalize():+f}" if result.position else "0",
+        _grouped(result.average_cost),
+        _grouped(line.price.value if line.price else None),
+        _signed(result.realised),
+        _signed(line.unrealised),
+        _signed(line.profit),
+    ]
+    if is_wide:
+        cells.append(f"{result.fees + result.self_fees:,.2f}")
+        cells += [_signed(earned) for earned in line.earned]
+        cells.append(f"{result.fills:,}")
+    return cells
 
 
 def _grouped(price: Decimal | None) -> str:

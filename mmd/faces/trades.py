@@ -12,6 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from rich import box
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -24,6 +25,7 @@ from mmd.words.market import OwnTrade, Pair, Side
 _AGO = re.compile(r"(\d{1,6}(?:\.\d+)?)\s*([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _LATER = HORIZONS_S[1:]
+WIDE_COLUMNS = 105
 COLUMNS = (
     "time",
     "pair",
@@ -128,38 +130,42 @@ def _fields(row: Row, zone: ZoneInfo) -> dict[str, Any]:
     return dict(zip(COLUMNS, values, strict=True))
 
 
-def render(rows: Sequence[Row], zone: ZoneInfo) -> Table | Text:
-    """For people: the newest last."""
+def render(rows: Sequence[Row], zone: ZoneInfo, width: int) -> Table | Text:
+    """For people, on a terminal of so many columns: the newest last."""
     if not rows:
         return Text("no trades")
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    is_wide = width >= WIDE_COLUMNS
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, int(is_wide), 0, 0))
     for heading in ("Time", "Pair", "Side"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("Amount", "Price", "Value", "Fee", "Spread"):
+    numbers = ["Amount", "Price", *(("Value", "Fee") if is_wide else ()), "Spread"]
+    for heading in (*numbers, *(f"{seconds} s" for seconds in _LATER)):
         table.add_column(heading, justify="right", no_wrap=True)
-    for seconds in _LATER:
-        table.add_column(f"{seconds} s", justify="right", no_wrap=True)
     table.caption = "Spread and what followed it after 1, 10 and 60 s: bps against the reference"
     table.caption_justify = "left"
     for row in rows:
-        trade = row.trade
-        moment = datetime.fromtimestamp(trade.time_ms / 1000, zone)
-        side = Text(trade.side.name.lower(), "green" if trade.side is Side.BUY else "red")
-        if trade.is_self:
-            side.append(" self", "dim")
-        elif not trade.is_maker:
-            side.append(" taker", "yellow")
-        table.add_row(
-            moment.isoformat(sep=" ", timespec="seconds")[:19],
-            str(trade.pair),
-            side,
-            exact(trade.amount),
-            f"{trade.price.normalize():,f}",
-            f"{trade.price * trade.amount:,.2f}",
-            f"{trade.fee:,.2f}",
-            *(_shown(row.earned_bps(horizon)) for horizon in range(len(HORIZONS_S))),
-        )
+        table.add_row(*_cells(row, zone, is_wide))
     return table
+
+
+def _cells(row: Row, zone: ZoneInfo, is_wide: bool) -> list[RenderableType]:
+    trade = row.trade
+    moment = datetime.fromtimestamp(trade.time_ms / 1000, zone)
+    side = Text(trade.side.name.lower(), "green" if trade.side is Side.BUY else "red")
+    if trade.is_self:
+        side.append(" self", "dim")
+    elif not trade.is_maker:
+        side.append(" taker", "yellow")
+    cells: list[RenderableType] = [
+        moment.strftime("%Y-%m-%d %H:%M:%S" if is_wide else "%m-%d %H:%M:%S"),
+        str(trade.pair),
+        side,
+        exact(trade.amount) or "",
+        f"{trade.price.normalize():,f}",
+    ]
+    if is_wide:
+        cells += [f"{trade.price * trade.amount:,.2f}", f"{trade.fee:,.2f}"]
+    return cells + [_shown(row.earned_bps(horizon)) for horizon in range(len(HORIZONS_S))]
 
 
 def exact(number: Decimal | None) -> str | None:

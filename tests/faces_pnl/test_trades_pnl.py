@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 
 from mmd.cells.layouts import BookState, BookStatus, QuoteState
 from mmd.config.paths import Paths
@@ -198,3 +199,16 @@ def test_times_are_understood_in_the_configured_zone(text: str, means: str) -> N
     now = datetime.fromtimestamp(START_MS / 1000, TAIPEI)
     expected = datetime.fromisoformat(means).replace(tzinfo=TAIPEI)
     assert trades.since_ms(text, now) == expected.timestamp() * 1000
+
+
+@pytest.mark.parametrize("width", [80, 105, 125, 160])
+def test_tables_fit_the_terminal_and_cut_nothing(home: Path, width: int) -> None:
+    record(home)
+    paths = Paths(home)
+    rows = trades.find(paths.records, paths.instance())
+    lines = pnl.account(rows, pnl.Market({}, {}, pnl.last_prices(paths.records)))
+    for table in (trades.render(rows, TAIPEI, width), pnl.render(lines, width)):
+        console = Console(file=io.StringIO(), width=width)
+        console.print(table)
+        assert isinstance(console.file, io.StringIO)
+        assert "…" not in console.file.getvalue()

@@ -17,7 +17,14 @@ from mmd.faces.status import look
 from mmd.words.market import Pair
 
 _CSV = click.option("--csv", "as_csv", is_flag=True, help="For spreadsheets.")
+_PIPE_COLUMNS = 160
 _JSON = click.option("--json", "as_json", is_flag=True, help="For programs.")
+
+
+def _console() -> Console:
+    """A terminal as it is; into a file or a pipe as wide as need be."""
+    console = Console()
+    return console if console.is_terminal else Console(width=_PIPE_COLUMNS)
 
 
 @click.command()
@@ -42,7 +49,8 @@ def trades(
     elif as_csv:
         click.echo("\n".join(fills.csv_lines(fills.COLUMNS, fills.to_rows(rows, zone))))
     else:
-        Console().print(fills.render(rows, zone))
+        console = _console()
+        console.print(fills.render(rows, zone, console.width))
 
 
 @click.command()
@@ -65,4 +73,5 @@ def pnl(pair: Pair | None, as_csv: bool, as_json: bool, config: Path | None) -> 
     elif as_csv:
         click.echo("\n".join(fills.csv_lines(profit.COLUMNS, profit.to_rows(lines))))
     else:
-        Console().print(profit.render(lines))
+        console = _console()
+        console.print(profit.render(lines, console.width))
