@@ -130,8 +130,8 @@ async def _round(folder: Path, number: int, figures: Figures) -> None:
         actions = quoter.decide(moved, None, ledger, now_ns, False)
         decided_ns = time.thread_time_ns()
         left = desk.carry_out(actions, now_ns, lambda: quoter.expiry_ns(now_ns))
-        while builder.built < len(actions):
-            await asyncio.sleep(0)
+        while builder.built < len(actions):  # noqa: ASYNC110
+            await asyncio.sleep(0)  # requests are built in tasks
         ended_ns = time.thread_time_ns()
         assert not left
         figures.requests = len(actions)

@@ -3,17 +3,17 @@ mmd as it runs (parent, feed, pair, account) and of the classic script beside it
 
 from __future__ import annotations
 
-import os
+import math
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from sys import stderr
 from typing import Protocol
 
 from bench.environment import environment, python
@@ -80,6 +80,7 @@ class Trader(Protocol):
 
 class Mmd:
     name = "mmd"
+    module = "mmd"
 
     def run(self, stream_url: str, venue_url: str, course: Course, folder: Path) -> list[str]:
         text = _CONFIG.format(
@@ -90,7 +91,7 @@ class Mmd:
             step=course.step_bps,
         )
         (folder / "pairs.yaml").write_text(text)
-        return [sys.executable, "-m", "mmd", "run", "--config", str(folder / "pairs.yaml")]
+        return [sys.executable, "-m", self.module, "run", "--config", str(folder / "pairs.yaml")]
 
 
 class Classic:
@@ -162,7 +163,7 @@ def measure(trader: Trader, course: Course, ticks: int) -> Figures:
     ):
         with running(trader, sender.url, venue.url, course) as said:
             sender.accept()
-            _wait_for_quotes(sender, venue.log, course)
+            wait_for_quotes(sender, venue.log, course)
             before = venue.log.count
             stamps = []
             for number in range(1, ticks + 1):
@@ -185,7 +186,7 @@ def _tick(number: int, course: Course) -> bytes:
     return frame(ticker(SYMBOL, 1000 + number, f"{bid:.8f}", f"{ask:.8f}"))
 
 
-def _wait_for_quotes(sender: Sender, log: Log, course: Course) -> None:
+def wait_for_quotes(sender: Sender, log: Log, course: Course) -> None:
     """Shows the first price again and again until the whole ladder stands."""
     deadline_s = time.monotonic() + _START_S
     number = 0
@@ -228,3 +229,73 @@ def assign(rows: Sequence[Row], stamps: Sequence[int], course: Course) -> Figure
             figures.first_request.append((min(window) - stamp) / 1e6)
             figures.last_request.append((max(window) - stamp) / 1e6)
     return figures
+
+
+COURSES = (PLAIN, IN_THE_WAY, AFTER_10, AFTER_50)
+_WANTED = {
+    PLAIN: "first ≤ 0.4 ms and ≥ 5 × ahead, last ≤ 2 ms and ≥ 5 × ahead",
+    AFTER_10: "first: p99 ≤ 5 + 10 ms",
+    AFTER_50: "first: p99 ≤ 5 + 50 ms",
+}
+
+
+def measure_all(
+    courses: Sequence[Course], traders: Sequence[Trader], rounds: int, ticks: int
+) -> dict[Course, dict[str, list[Figures]]]:
+    """All courses and traders in turn, round by round."""
+    found: dict[Course, dict[str, list[Figures]]] = {course: {} for course in courses}
+    for number in range(rounds):
+        for course in courses:
+            for trader in traders:
+                print(f"bench: ticks round {number + 1}: {course.name}: {trader.name}", file=stderr)
+                figures = measure(trader, course, ticks)
+                found[course].setdefault(trader.name, []).append(figures)
+    return found
+
+
+def table(found: dict[Course, dict[str, list[Figures]]], ticks: int) -> Table:
+    """Medians over the rounds of each round's p50 and p99."""
+    columns = ["course", "who", "first request p50 / p99, ms", "first order p50 / p99, ms"]
+    columns += ["last order p50 / p99, ms", "last request p50, ms", "orders missing", "wanted"]
+    result = Table("Tick to order", columns)
+    rounds = 0
+    for course, by_trader in found.items():
+        for name, lives in by_trader.items():
+            rounds = len(lives)
+            result.add(
+                course.name,
+                name,
+                _both([life.first_request for life in lives]),
+                _both([life.first_order for life in lives]),
+                _both([life.last_order for life in lives]),
+                f"{_over([life.last_request for life in lives], 50):.2f}",
+                f"{sum(life.incomplete for life in lives)} of {rounds * ticks} ticks",
+                _WANTED.get(course, "") if name == Mmd.name else "",
+            )
+        if Classic.name in by_trader and Mmd.name in by_trader:
+            mmd, classic = by_trader[Mmd.name], by_trader[Classic.name]
+            ratios = [
+                _over([getattr(life, field) for life in classic], 50)
+                / _over([getattr(life, field) for life in mmd], 50)
+                for field in ("first_order", "last_order", "last_request")
+            ]
+            texts = ", ".join(f"{ratio:.1f} ×" for ratio in ratios)
+            result.notes.append(
+                f"{course.name}: mmd ahead of the classic script at first order, last order, last "
+                f"request: {texts}"
+            )
+        for life in by_trader.get(Classic.name, []):
+            result.notes += [f"{course.name}: classic script: {word}" for word in life.words[:1]]
+    result.notes.append(
+        f"{rounds} rounds of {ticks} ticks; a ladder of 2 x {LEVELS}; medians over the rounds. "
+        "What an order follows is told by its price"
+    )
+    return result
+
+
+def _over(rounds: Sequence[Sequence[float]], percent: float) -> float:
+    return median([percentile(values, percent) for values in rounds if values] or [math.nan])
+
+
+def _both(rounds: Sequence[Sequence[float]]) -> str:
+    return f"{_over(rounds, 50):.2f} / {_over(rounds, 99):.2f}"

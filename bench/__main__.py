@@ -1,0 +1,124 @@
+"""python -m bench [--quick] [--row NAME] [--output FILE]: measures, prints and writes tables."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.environment import MMD, REFERENCES, Reader, prepare
+from bench.market import ROOT, Market, load
+from bench.reading import nproc, trust
+from bench.report import Table
+from bench.rows import cell, decision, feed, ticks, wake
+
+OUTPUT = ROOT / "var" / "bench.md"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is asked for, and with what."""
+
+    is_quick: bool
+    market: Market
+    broken: dict[Reader, str]
+    """References that could not be installed, and why."""
+
+    @property
+    def readers(self) -> list[Reader]:
+        return [MMD, *(one for one in REFERENCES if one not in self.broken)]
+
+    def choose(self, quick: int, full: int) -> int:
+        return quick if self.is_quick else full
+
+
+def feed_rows(run: Run) -> Iterator[Table]:
+    small, margin = run.choose(3, 5), 3_000
+    burst = min(run.choose(20_000, 30_000), len(run.market.messages) - margin)
+    size = feed.Size(run.choose(3, 10), burst, small)
+    everyone = [MMD, *REFERENCES]
+    for scheme, context in (("ws", nullcontext(None)), ("wss", trust())):
+        with context as trusted:
+            figures, broken = feed.measure(run.readers, run.market, trusted, size)
+        title = f"Feed, bursts over {scheme}"
+        yield feed.table(title, figures, {**run.broken, **broken}, everyone, size)
+
+
+def cell_rows(run: Run) -> Iterator[Table]:
+    rounds = run.choose(10, 30)
+    yield cell.table(cell.measure(rounds), rounds)
+
+
+def wake_rows(run: Run) -> Iterator[Table]:
+    yield wake.table(wake.measure(run.choose(2, 10), run.choose(150, 300)))
+
+
+def decision_rows(run: Run) -> Iterator[Table]:
+    rounds = run.choose(30, 100)
+    yield decision.table(decision.measure(rounds), rounds)
+
+
+def tick_rows(run: Run) -> Iterator[Table]:
+    traders: list[ticks.Trader] = [ticks.Mmd()]
+    if not any(reader.module == "python_binance" for reader in run.broken):
+        traders.append(ticks.Classic())
+    count = run.choose(30, 60)
+    found = ticks.measure_all(ticks.COURSES, traders, run.choose(2, 10), count)
+    yield ticks.table(found, count)
+
+
+ROWS: dict[str, Callable[[Run], Iterator[Table]]] = {
+    "feed": feed_rows,
+    "cell": cell_rows,
+    "wake": wake_rows,
+    "decision": decision_rows,
+    "ticks": tick_rows,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
+    parser.add_argument("--row", action="append", choices=list(ROWS), help="only these rows")
+    parser.add_argument(
+        "--synthetic", action="store_true", help="no recording, though there is one"
+    )
+    parser.add_argument("--output", type=Path, default=OUTPUT)
+    arguments = parser.parse_args()
+    run = Run(arguments.quick, load(synthetic=arguments.synthetic), prepare())
+    parts = [_head(run)]
+    for name in arguments.row or ROWS:
+        for table in ROWS[name](run):
+            parts.append(table.markdown())
+            print("\n" + parts[-1], flush=True)
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    arguments.output.write_text("\n".join(parts))
+    print(f"bench: written to {arguments.output}", file=sys.stderr)
+
+
+def _head(run: Run) -> str:
+    describe = ["git", "describe", "--always", "--dirty"]
+    done = subprocess.run(describe, cwd=ROOT, capture_output=True, text=True, check=False)
+    return (
+        f"# mmd beside its peers\n\n{time.strftime('%Y-%m-%d %H:%M')}, mmd {done.stdout.strip()}, "
+        f"Python {platform.python_version()}, {nproc()} CPUs ({_cpu_name()}), Linux "
+        f"{platform.release()}; input {run.market.origin}. Loopback, real processes, all "
+        "readers in turn in one run; a ratio says how many times mmd's figure another one is.\n"
+    )
+
+
+def _cpu_name() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+if __name__ == "__main__":
+    main()
