@@ -170,6 +170,7 @@ class Worker:
         """Why the worker leaves."""
         self.inquiry = Inquiry(context.home / "run", context.name)
         self.dirty = True
+        self.is_turn_due = False
         self.left_out = 0
         self.turn_ns = self.clock_ns()
 
@@ -207,7 +208,8 @@ class Worker:
                 self.context.heart.ready()
                 for fd, waker in wakers.items():
                     self.loop.add_reader(fd, waker)
-                self.desk.spawn(self.venue.run())
+                with because("the venue's book"):
+                    self.desk.spawn(self.venue.run())
                 self.tick()
                 log.info("leaving: %s", await self.done)
         finally:
@@ -254,9 +256,12 @@ class Worker:
                 self.inquiry.answer(picture(self.quoter, self.ledger, self.clock_ns()))
 
     def outcome(self) -> None:
-        """A request has its outcome: plan anew."""
+        """A request has its outcome: plan anew, once for all outcomes of this round of the loop.
+        A plan for each of ten would keep the last of them waiting for nine."""
         self.dirty = True
-        self.turn()
+        if not self.is_turn_due:
+            self.is_turn_due = True
+            self.loop.call_soon(self.turn)
 
     def fail(self, _loop: asyncio.AbstractEventLoop, report: dict[str, Any]) -> None:
         """Whatever goes wrong in a callback ends the worker."""
@@ -266,6 +271,7 @@ class Worker:
 
     def turn(self) -> None:
         """One look at everything, and what follows from it."""
+        self.is_turn_due = False
         now_ns = self.clock_ns()
         frozen_ns, self.turn_ns = now_ns - self.turn_ns, now_ns
         if self.done.done():

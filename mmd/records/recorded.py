@@ -114,6 +114,9 @@ class RecordedLedger(_Steps, Ledger):
         return super().apply(client_id, event, now_ns)
 
     def book_fill(self, client_id: str, filled: Decimal, now_ns: int) -> Entry | None:
+        entry = self.find(client_id)
+        if entry is None or filled <= entry.filled:
+            return entry  # old news
         self._journal.note("fill", client_id, filled, now_ns)
         with self._step():
             return super().book_fill(client_id, filled, now_ns)
