@@ -161,7 +161,7 @@ class Subject:
     def last_words_of_the_venue(self, after: int) -> list[dict[str, Any]]:
         """Entries of the venue's record after that number, when it can't be asked any more."""
         files = sorted((paper.folder(self.home) / "record").glob("record-*.jsonl"))
-        entries = [json.loads(line) for path in files for line in path.open()]
+        entries = [json.loads(line) for path in files for line in path.read_text().splitlines()]
         silent: dict[str, Any] = {"parameters": None, "path": None, "events": []}
         return [silent | entry for entry in entries if entry["n"] > after]
 

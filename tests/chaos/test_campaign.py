@@ -1,4 +1,4 @@
-"""A whole mmd under every kind of blow, for a minute; `bin/chaos` goes on for as long as asked."""
+"""A whole mmd under every kind of blow once; `bin/chaos` goes on for as long as asked."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SEED = 3
 
 @pytest.mark.timeout(240)
 def test_every_kind_of_blow_is_survived_and_what_must_be_true_is_proven() -> None:
-    outcome = campaign.run(45, SEED, recordings(), lambda _: None)
+    outcome = campaign.run(0, SEED, recordings(), lambda _: None)
     told = "\n".join([f"seed {SEED}, files in {outcome.home}", *outcome.story[-40:]])
     assert outcome.wrong == [], told
     assert outcome.orders > 50
