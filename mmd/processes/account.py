@@ -145,12 +145,17 @@ class _Clerk:
         self._job.bell.ring()
 
     def _ask_prices(self) -> None:
-        """The venue's last prices, now and then."""
+        """The venue's last prices, now and then; all else goes on without them."""
         if time.monotonic() < self._prices_due_s:
             return
-        self._prices = self._caller.call(calls.prices())
-        self._store.set_prices(self._prices, _wall_ms())
         self._prices_due_s = time.monotonic() + _PRICES_EVERY_S
+        try:
+            self._prices = self._caller.call(calls.prices())
+        except (Unavailable, Refused) as error:
+            log.warning("%s", error)
+            self._heart.count_error(str(error))
+        else:
+            self._store.set_prices(self._prices, _wall_ms())
 
     def _check_balances(self, balances: list[Balance]) -> None:
         """The venue is believed; what our fills do not explain is told."""

@@ -9,11 +9,13 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+import requests
 
 from mmd.cells.wake import Watch
 from mmd.config.secrets import AceKey
 from mmd.processes import account
 from mmd.processes.account import AccountJob
+from mmd.records.alerts import Kind, Spool
 from mmd.records.store import Store
 from mmd.sim.ace import FaultKind
 from mmd.venues.ace import calls
@@ -169,3 +171,46 @@ def test_a_pair_elsewhere_is_listed_too(house: House, client: AceClient, job: Ac
         snapshot = store.newest_open_orders()
     assert snapshot is not None
     assert [o.pair for o in snapshot.orders] == [Pair("ETH", "TWD")]
+
+
+def test_last_prices_reach_the_records_and_hold_nothing_up(
+    house: House, exchange: Exchange, client: AceClient, rules: MarketRules, job: AccountJob
+) -> None:
+    client.call(calls.new_order(rules, bid(ids().make())))
+    exchange.stranger("sell", "0.001", "2000000")
+    house.run(lambda: account.run(job, house.context), lambda: house.health.read().progress >= 1)
+    with Store.look(job.store) as store:
+        assert store.prices()[BTC_TWD].price == 2_000_000
+    house.new_life()
+    exchange.fault(FaultKind.REFUSE, path="tradePrice", status=9996)
+    house.run(lambda: account.run(job, house.context), lambda: house.health.read().progress >= 3)
+
+
+def test_a_balance_that_fills_do_not_explain_is_counted_and_told_once(
+    house: House,
+    exchange: Exchange,
+    client: AceClient,
+    rules: MarketRules,
+    job: AccountJob,
+    tmp_path: Path,
+) -> None:
+    def alerts() -> list[str]:
+        found = Spool.of_home(tmp_path).read_all()[0]
+        return [alert.text for alert in found if alert.kind is Kind.DIFFERENCE]
+
+    paid = [False]
+
+    def is_told() -> bool:
+        if house.health.read().progress >= 2 and not paid[0]:
+            paid[0] = True
+            body = {"account": job.ace.key.api_key, "currency": "ETH", "total": "7.5"}
+            address = f"{exchange.sim.root_url}/sim/balance"
+            requests.post(address, json=body, timeout=5).raise_for_status()
+        return bool(alerts()) and house.health.read().progress >= 8
+
+    client.call(calls.new_order(rules, bid(ids().make())))
+    exchange.stranger("sell", "0.001", "2000000")
+    house.run(lambda: account.run(job, house.context), is_told)
+    assert len(alerts()) == 1
+    assert alerts()[0].startswith("ETH: the venue has 7.5")
+    assert house.health.read().errors == 1
