@@ -65,7 +65,9 @@ class ReplayJob:
     files: tuple[Path, ...] = ()
     """Recordings; none: prices on the path of the seed."""
     minutes: float | None = None
-    """Where to end; None: at the end of the recordings."""
+    """How long; recordings are played again and again. None: once, to their end."""
+    speed: float = 1.0
+    """How many times as fast the prices move; all else keeps its pace."""
     seed: int = 1
     takes_per_s: float = TAKES_PER_S
     informed: float = INFORMED
@@ -193,7 +195,7 @@ class Run:
         account = exchange.engine.account(PAPER_KEY)
         self.meters = {pair: self.meter(pair, account) for pair in pairs}
         steps = _volume_steps(settings, pairs)
-        self.ticks = self._foreseen(ticks(self.market, depths, FIRST_TICK_NS, steps))
+        self.ticks = self._foreseen(ticks(self.market, depths, FIRST_TICK_NS, steps, job.speed))
         self.shown = 0
 
     def see(self, entry: Entry) -> None:
@@ -379,7 +381,7 @@ class Run:
 
 def _market(job: ReplayJob) -> Market:
     if job.files:
-        return Market(RecordedSource(job.files, once=True))
+        return Market(RecordedSource(job.files, once=job.minutes is None))
     if job.minutes is None:
         raise ConfigError("a made-up market has no end: say --minutes")
     return Market(SeededSource(job.seed, 0))

@@ -82,10 +82,12 @@ def ticks(
     symbols: Mapping[str, int],
     begin_ns: int,
     volume_steps_e8: Mapping[str, int],
+    speed: float = 1.0,
 ) -> Iterator[Tick]:
     """The states of these symbols (with the depth to follow, or 0), until the market ends.
 
-    The market's first message comes at `begin_ns`. Raises Malformed, and ConfigError for a file
+    The market's first message comes at `begin_ns`; the others follow `speed` times as fast as they
+    came. Raises Malformed, and ConfigError for a file
     that is no recording.
     """
     wanted: dict[str, _Follower] = {}
@@ -95,15 +97,15 @@ def ticks(
         wanted |= {f"{symbol.lower()}@{name}": follower for name in names}
     market.want(wanted)
     followers = tuple(dict.fromkeys(wanted.values()))
-    shift_ns: int | None = None
+    first_ns: int | None = None
     gulp_ends_ns = 0
     for time_ns, stream, payload in _events(market):
         taker = wanted.get(stream)
         if taker is None:
             continue
-        if shift_ns is None:
-            shift_ns = begin_ns - time_ns
-        now_ns = time_ns + shift_ns
+        if first_ns is None:
+            first_ns = time_ns
+        now_ns = begin_ns + int((time_ns - first_ns) / speed)
         if now_ns >= gulp_ends_ns:
             yield from _shown(followers)
             gulp_ends_ns = now_ns + _GULP_NS

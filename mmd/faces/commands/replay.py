@@ -28,7 +28,17 @@ _SHARE = click.FloatRange(0, 1)
 @click.option(
     "--pair", "pairs", type=PairName(), multiple=True, help="Default: all that the files have."
 )
-@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Where to end.")
+@click.option(
+    "--minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    help="How long; FILES again and again. Default: to their end.",
+)
+@click.option(
+    "--speed",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1.0,
+    help="How many times as fast prices move.",
+)
 @click.option("--seed", type=int, default=1, help="Of chance; without FILES, of the prices too.")
 @click.option("--set", "changes", multiple=True, help="A setting, as quote.spread_bps=15.")
 @click.option("--grid", "axes", multiple=True, help="An axis, as quote.spread_bps=10,15,20.")
@@ -56,6 +66,7 @@ def replay(
     files: tuple[Path, ...],
     pairs: tuple[Pair, ...],
     minutes: float | None,
+    speed: float,
     seed: int,
     changes: tuple[str, ...],
     axes: tuple[str, ...],
@@ -82,6 +93,7 @@ def replay(
         pairs=chosen,
         files=files,
         minutes=minutes,
+        speed=speed,
         seed=seed,
         takes_per_s=takers,
         informed=informed,
