@@ -55,6 +55,8 @@ class House:
     luck: Callable[[], float]
     clock: Callable[[], float]
     """Seconds of the monotonic clock, as in heartbeats."""
+    beat: Callable[[], None]
+    """The parent's own heartbeat, for whoever does a lot at once."""
 
 
 class Keeper:
@@ -217,6 +219,7 @@ class Keeper:
                     self._house.alert(f"{self.spec.name} {text}")
 
     def _fork(self) -> None:
+        self._house.beat()  # many forks take long on a loaded machine
         now = self._house.clock()
         spec = self.spec
         birth = Birth(

@@ -108,6 +108,7 @@ class _Parent:
             note=log.info,
             luck=random.random,
             clock=_clock,
+            beat=self._beat,
         )
         self._household = Household(house, Wants(run_folder / "wanted.json"), job.plan)
         self._commands = Commands(self._household, _clock, shutdown=self._leave, show=self._show)

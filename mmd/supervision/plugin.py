@@ -28,6 +28,7 @@ from supervisor.states import ProcessStates, getProcessStateDescription
 from supervisor.xmlrpc import Faults, RPCError
 
 from mmd.supervision.plugin_link import ParentLink
+from mmd.supervision.plugin_watch import FrozenWatch
 from mmd.supervision.status_block import Row
 
 GROUPS = frozenset({"feeds", "rates", "pairs", "jobs"})
@@ -65,6 +66,7 @@ class MmdInterface(SupervisorNamespaceRPCInterface):  # type: ignore[misc]
         super().__init__(supervisord)
         self._parent = ParentLink(_run_folder(supervisord.options))
         _take_over_tail_f(self)
+        FrozenWatch(supervisord).begin()
 
     # Looking.
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from mmd.supervision import status_block
 from mmd.supervision.lock import Lock, LockHeld, holder
+from mmd.supervision.plugin_watch import FrozenWatch
 from mmd.supervision.proc import Roll, boot_id, is_frozen, resident_mb, stat
 from mmd.supervision.status_block import Row, StatusWriter
 from mmd.supervision.wants import Want, Wants
 from mmd.words.errors import ConfigError
-from tests.supervision.toys import is_alive
+from tests.supervision.toys import is_alive, until
 
 HOLD = """
 import sys
@@ -204,3 +207,32 @@ print(sorted(roots - sys.stdlib_module_names - {"supervisor", "mmd"}))
 """
     out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+def test_supervisord_ends_a_parent_that_stays_frozen() -> None:
+    sleeper = subprocess.Popen(["sleep", "60"])
+    process = SimpleNamespace(pid=sleeper.pid)
+    warned: list[str] = []
+    supervisord = SimpleNamespace(
+        process_groups={"mmd": SimpleNamespace(processes={"mmd": process})},
+        options=SimpleNamespace(logger=SimpleNamespace(warn=warned.append)),
+    )
+    watch = FrozenWatch(supervisord)
+    try:
+        for _ in range(5):
+            watch.look()
+        sleeper.send_signal(signal.SIGSTOP)
+        until(lambda: is_frozen(sleeper.pid))
+        watch.look()
+        watch.look()
+        assert warned == [], "it may be for a moment only"
+        watch.look()
+        assert sleeper.wait(5) == -signal.SIGKILL
+        assert len(warned) == 1
+        process.pid = 0
+        watch.look()
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+    supervisord.process_groups.clear()
+    watch.look()
