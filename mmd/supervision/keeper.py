@@ -74,6 +74,7 @@ class Keeper:
         self._since_wall = time.time()
         self._memory_due = 0.0
         self._memory_mb = 0.0
+        self._logs = self._name_logs()
 
     # Commands.
 
@@ -106,6 +107,7 @@ class Keeper:
         """Its next start follows the new spec."""
         self.spec = spec
         self.life.limits = spec.limits
+        self._logs = self._name_logs()
 
     def tune(self, spec: ChildSpec) -> None:
         """Gives the child new parameters while it runs."""
@@ -139,8 +141,6 @@ class Keeper:
 
     def row(self) -> Row:
         """How it is, for people."""
-        log_folder = self._house.home / "log"
-        error_log = self._error_log(self.spec.file_name)
         return Row(
             self.spec.name,
             self.life.pid or 0,
@@ -148,8 +148,7 @@ class Keeper:
             self._since_wall,
             max(0, self.life.starts - 1),
             self._describe(),
-            str(log_folder / self.spec.log) if self.spec.log else str(error_log),
-            str(error_log),
+            *self._logs,
         )
 
     # What it sees.
@@ -307,6 +306,12 @@ class Keeper:
     @property
     def _lock(self) -> Path:
         return self._house.home / "run" / f"{self.spec.member}.lock"
+
+    def _name_logs(self) -> tuple[str, str]:
+        """Its log and its error log, as rows show them."""
+        error_log = str(self._error_log(self.spec.file_name))
+        log = str(self._house.home / "log" / self.spec.log) if self.spec.log else error_log
+        return log, error_log
 
     def _error_log(self, file_name: str) -> Path:
         return self._house.home / "log" / "children" / f"{file_name}.log"
