@@ -37,7 +37,7 @@ def test_every_link_to_a_file_leads_somewhere(document: Path) -> None:
             assert (document.parent / target).exists(), target
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", RUN_IN_FULL)
 def test_the_commands_of_a_document_work_one_after_the_other(name: str, house: House) -> None:
     text = (ROOT / "docs" / name).read_text()

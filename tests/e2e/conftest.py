@@ -37,7 +37,7 @@ class House:
         shipped = yaml.safe_load((ROOT / "conf/pairs.yaml").read_text())
         self.config.write_text(yaml.safe_dump(shipped | sections, sort_keys=False))
 
-    def run(self, *arguments: str, timeout_s: float = 50) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
         """One command of mmd, to its end."""
         return subprocess.run(
             [sys.executable, "-m", "mmd", *arguments],

@@ -14,7 +14,7 @@ import pytest
 
 from tests.e2e.conftest import ROOT, House
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 
 def wait_for(what: Callable[[], bool], seconds: float = 20) -> None:

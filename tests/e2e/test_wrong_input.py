@@ -13,7 +13,7 @@ import pytest
 from mmd.words.errors import Exit
 from tests.e2e.conftest import House
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture

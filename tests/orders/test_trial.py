@@ -11,6 +11,7 @@ from tests.orders.trial import run_story
 STORIES_A_TEST = 25
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("first_seed", range(0, 300, STORIES_A_TEST))
 def test_ledger_equals_venue_each_fill_once_no_duplicate_no_orphan_no_meeting(
     first_seed: int, tmp_path: Path
