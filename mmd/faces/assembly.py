@@ -94,6 +94,7 @@ class _Plan:
             stall_s=supervision.stall_limit_s,
             start_s=supervision.start_limit_s,
             stop_s=supervision.stop_limit_s,
+            sweep_s=2 * supervision.stop_limit_s,
             healthy_s=supervision.healthy_s,
             restarts=supervision.intensity.count,
             within_s=supervision.intensity.within_s,

@@ -118,7 +118,10 @@ def test_a_stream_that_nobody_serves_is_named_and_everything_taken_down(
 def test_a_venue_that_answers_garbage_is_named_and_everything_taken_down(
     house: House, garbage_port: int
 ) -> None:
-    house.configure(ace={"base_url": f"http://127.0.0.1:{garbage_port}", "settle_s": 0})
+    house.configure(
+        ace={"base_url": f"http://127.0.0.1:{garbage_port}", "settle_s": 0},
+        supervision={"stop_limit_s": 2},  # nothing can be proven here, however long one tries
+    )
     done = house.run("start", "--wait", "4")
     assert done.returncode == Exit.UNREACHABLE
     assert "markets: no clear answer" in done.stderr
