@@ -117,7 +117,17 @@ def replay(job: ReplayJob) -> Report:
         stack.callback(loop.close)
         stack.enter_context(_quiet())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mmd-replay-")))
+        stack.callback(_end_tasks, loop)
         return loop.run_until_complete(Run(job, loop, folder, stack).run())
+
+
+def _end_tasks(loop: VirtualLoop) -> None:
+    """Where something went wrong, its tasks must not outlive it."""
+    left = asyncio.all_tasks(loop)
+    for task in left:
+        task.cancel()
+    if left:
+        loop.run_until_complete(asyncio.wait(left))
 
 
 @dataclass

@@ -100,14 +100,14 @@ class Meter:
 
     def see(self, entry: Entry, now_ns: int) -> None:
         """An entry of the venue's record, at once."""
-        is_ours = False
-        for event in entry.events:
+        ours = [event for event in entry.events if event.account == self.account.name]
+        if not ours or self._since_ns is None:
+            return
+        self.turn(now_ns)
+        for event in ours:
             if isinstance(event, Filled) and event.fill.pair == self.pair:
                 self._book(event.fill)
-            is_ours = is_ours or event.account == self.account.name
-        if is_ours and self._since_ns is not None:
-            self.turn(now_ns)
-            self._look()
+        self._look()
 
     def _look(self) -> None:
         """Our orders have changed."""
