@@ -265,7 +265,10 @@ def compare_at_rest(stage: Drama, life: Life, story: Story) -> None:
             here[entry.order_no] = entry.remaining
         else:
             in_flight.append(entry)
-    moving = {entry.order_no for entry in in_flight}
+    # The venue may have an order whose number is still on its way to us.
+    ids = {entry.order.client_id for entry in in_flight}
+    account = stage.exchange.engine.account(PAPER_KEY)
+    moving = {number for number, order in account.open.items() if order.client_id in ids}
     if here.keys() - there.keys() or there.keys() - here.keys() - moving:
         # An order may have been filled within the last second, before the next list.
         late = {n for n in here.keys() - there.keys() if _filled_lately(stage, n)}
