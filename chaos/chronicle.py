@@ -56,7 +56,8 @@ class Chronicle:
     """By order number."""
     fills: dict[tuple[int, str], FillRow] = field(default_factory=dict)
     sendings: dict[str, int] = field(default_factory=dict)
-    """How often an order was sent, by customOrderId, whatever came of it."""
+    """How often an order was sent, by customOrderId; a sending that the venue plainly refused
+    does not count."""
     order_nos: dict[str, list[str]] = field(default_factory=dict)
     """The orders that the venue made of a customOrderId."""
 
@@ -64,7 +65,7 @@ class Chronicle:
         for entry in entries:
             self.last = entry["n"]
             parameters = entry["parameters"] or {}
-            if entry["cause"] == "api" and (entry["path"] or "").endswith(_PLACE):
+            if (entry["path"] or "").endswith(_PLACE) and not _is_refused(entry):
                 sent = parameters.get("customOrderId", "")
                 self.sendings[sent] = self.sendings.get(sent, 0) + 1
             for event in entry["events"]:
@@ -117,6 +118,11 @@ class Chronicle:
             fill["is_self"],
         )
         self.fills[row.trade_no, row.order_no] = row
+
+
+def _is_refused(entry: dict[str, Any]) -> bool:
+    """Answered in order, and the answer was no: nothing was executed, and we know it."""
+    return entry["fault"] is None and entry["status"] not in (None, 200)
 
 
 def _pair(text: str | dict[str, str]) -> str:

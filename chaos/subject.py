@@ -162,7 +162,9 @@ class Subject:
         """Entries of the venue's record after that number, when it can't be asked any more."""
         files = sorted((paper.folder(self.home) / "record").glob("record-*.jsonl"))
         entries = [json.loads(line) for path in files for line in path.read_text().splitlines()]
-        silent: dict[str, Any] = {"parameters": None, "path": None, "events": []}
+        silent: dict[str, Any] = dict.fromkeys(("parameters", "path", "status", "fault")) | {
+            "events": []
+        }
         return [silent | entry for entry in entries if entry["n"] > after]
 
     def leftovers(self) -> list[str]:

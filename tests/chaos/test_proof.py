@@ -26,9 +26,17 @@ class Record:
     def __init__(self) -> None:
         self.entries: list[dict[str, Any]] = []
 
-    def add(self, t: int, *events: dict[str, Any], client_id: str = "") -> None:
+    def add(
+        self,
+        t: int,
+        *events: dict[str, Any],
+        client_id: str = "",
+        status: int = 200,
+        fault: str | None = None,
+    ) -> None:
         path = "/open/v2/order/order" if client_id else "/open/v2/order/cancel"
         entry = {"n": len(self.entries) + 1, "t": t, "cause": "api", "path": path}
+        entry |= {"status": status, "fault": fault}
         self.entries.append(entry | {"parameters": {"customOrderId": client_id}, "events": events})
 
     def place(
@@ -105,6 +113,15 @@ def test_an_order_sent_twice_is_found_even_if_the_venue_took_it_once() -> None:
     assert proof.orders_sent_twice(record.told()) == []
     record.add(2, client_id=RUN + "00001")
     assert "sent 2 times" in proof.orders_sent_twice(record.told())[0]
+
+
+def test_an_order_may_be_sent_again_only_after_a_plain_refusal() -> None:
+    record = Record()
+    record.add(1, client_id="x", status=10012)
+    record.place(2, "1", client_id="x")
+    assert proof.orders_sent_twice(record.told()) == []
+    record.add(3, client_id="x", status=503, fault="error_after")
+    assert proof.orders_sent_twice(record.told())
 
 
 def test_one_id_on_two_orders_is_found() -> None:
