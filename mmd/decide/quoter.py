@@ -93,6 +93,8 @@ class Quoter:
     _draws: dict[Place, Draw] = field(default_factory=dict)
     _levels: dict[Side, int] = field(default_factory=dict)
     _levels_until_ns: int = 0
+    _followed_ns: int = 0
+    """When a decision last followed the price."""
     _again_ns: int = 0
     """When to decide anew although nothing has changed."""
     _widened: float = 0.0
@@ -138,8 +140,11 @@ class Quoter:
         if isinstance(found, NoReference):
             self.reference, self.note = None, found.reason
             return cancel_all(ledger, found.reason, spare=SELF_TRADE_LEVEL)
-        if not self._is_due(found, ledger, now_ns, dirty, inputs):
+        has_moved = self._has_moved(found)
+        if not dirty and not self._is_due(has_moved, ledger, now_ns, inputs):
             return []
+        if has_moved:
+            self._followed_ns = now_ns
         self.reference, self.decided_ns, self._venue = found, now_ns, inputs.venue
         self._prepare(found, ledger, now_ns, inputs)
         self.ladder = wanted_ladder(self.terms, self._shape, self.rules, self._draws)
@@ -161,15 +166,16 @@ class Quoter:
             return NoReference(stop_reason)
         return self.market.look(book, rate, now_ns)
 
-    def _is_due(
-        self, found: Reference, ledger: Ledger, now_ns: int, dirty: bool, inputs: Inputs
-    ) -> bool:
-        if self.reference is None or dirty:
+    def _has_moved(self, found: Reference) -> bool:
+        if self.reference is None:
             return True
-        has_moved = moved_bps(self.reference, found) >= max(self.settings.move_bps, _LEAST_MOVE_BPS)
-        if has_moved and self.market.is_swept:
+        return moved_bps(self.reference, found) >= max(self.settings.move_bps, _LEAST_MOVE_BPS)
+
+    def _is_due(self, has_moved: bool, ledger: Ledger, now_ns: int, inputs: Inputs) -> bool:
+        if self.reference is None or (has_moved and self.market.is_swept):
             return True
-        if now_ns - self.decided_ns < self.market.interval_ns(now_ns):
+        # Decisions that followed no price don't count, or news of an order would delay the next.
+        if now_ns - self._followed_ns < self.market.interval_ns(now_ns):
             return False
         if has_moved or inputs.venue is not self._venue or now_ns >= self._again_ns:
             return True

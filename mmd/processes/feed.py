@@ -221,12 +221,12 @@ class Feed:
         for payload in gulp.messages:
             self._take(payload, now_ns)
         self._state.frame(session.last_frame_ns)
+        self._publish()  # first of all: readers wait for nothing else
         self._overload.read(session.more, now_ns)
         if self._event_ms:
             self._overload.lag(self._event_ms, time.time_ns() // 1_000_000, now_ns)
         if gulp.error is not None:
             self._drop(gulp.error, now_ns)
-        self._publish()
 
     def _take(self, payload: bytes, now_ns: int) -> bool:
         """Applies one message; False if it can't be read."""
@@ -238,7 +238,7 @@ class Feed:
         if type(event) is Trade and event.symbol == self._symbol:
             self._event_ms = event.event_ms
             self._state.trade(event, now_ns)
-        elif isinstance(event, BookTicker) and event.symbol == self._symbol:
+        elif type(event) is BookTicker and event.symbol == self._symbol:
             self._state.ticker(event, now_ns)
         elif isinstance(event, PartialDepth):
             self._state.partial_depth(event, now_ns)

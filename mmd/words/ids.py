@@ -8,7 +8,7 @@ Run: milliseconds since 2024 of the worker's start, so that no two lives repeat 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from mmd.words.market import Pair
@@ -58,14 +58,14 @@ class ClientIds:
     run_ms: int
     """Wall time of the worker's start, in ms since 1970."""
     next_sequence: int = 0
+    run_prefix: str = field(init=False)
+    """What all ids of this run begin with; other runs' ids don't."""
 
-    @property
-    def run_prefix(self) -> str:
-        """What all ids of this run begin with; other runs' ids don't."""
+    def __post_init__(self) -> None:
         pair = hashlib.sha256(str(self.pair).encode()).digest()
         pair_code = base36(int.from_bytes(pair[:8], "big") % 36**_PAIR_LENGTH, _PAIR_LENGTH)
         run = base36(self.run_ms - _EPOCH_2024_MS, _RUN_LENGTH)
-        return f"{TAG}{self.instance}{pair_code}{run}"
+        self.run_prefix = f"{TAG}{self.instance}{pair_code}{run}"
 
     def make(self) -> str:
         """A customOrderId never handed out before."""

@@ -15,11 +15,13 @@ from __future__ import annotations
 
 from math import inf
 
-from mmd.cells.layouts import BookState, BookStatus, DepthState, split_volume
+from mmd.cells.layouts import BookState, BookStatus, DepthState
 from mmd.venues.binance.messages import BookTicker, PartialDepth, Trade
 
 IDS_RESTARTED_MS = 1_000
 """A trade this much newer than the last one, yet with a lower id, tells that ids began anew."""
+_new = tuple.__new__  # a third of the time of a named tuple's own constructor
+_LOW_WORD = (1 << 64) - 1
 _LOW_SEEDS = 2
 _SEED_GUARD_NS = 1_000_000_000
 """For this long a snapshot's id holds back bookTickers that are older. That both count alike is
@@ -166,17 +168,13 @@ class FeedState:
 
     def book(self) -> BookState:
         """What is to be published."""
-        high, low = split_volume(self.volume_e8)
-        bid_price, bid_qty, ask_price, ask_qty = self._top
-        return BookState(
+        volume_e8 = self.volume_e8
+        fields = (
             self.status,
-            bid_price,
-            bid_qty,
-            ask_price,
-            ask_qty,
+            *self._top,
             self.update_id,
-            high,
-            low,
+            volume_e8 >> 64,
+            volume_e8 & _LOW_WORD,
             self._trade_count,
             self._missed_trades,
             self.epoch,
@@ -186,6 +184,7 @@ class FeedState:
             self._last_data_ns,
             self._exchange_ms,
         )
+        return _new(BookState, fields)
 
     def _outlasts_seed(self, update_id: int, now_ns: int) -> bool:
         """Whether nothing but a snapshot's id speaks against this id, and has done so for long."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from enum import IntEnum
 
 from mmd.words.errors import Unavailable
@@ -44,20 +43,23 @@ class ProtocolError(Unavailable):
     """The server sent what RFC 6455 forbids: drop the connection and open a new one."""
 
 
-@dataclass(slots=True)
 class Gulp:
     """What one read brought."""
 
-    data: bytes
-    messages: list[bytes] = field(default_factory=list)
-    """Whole messages in their order, all of which count."""
-    tickers: list[int] = field(default_factory=list)
-    """Where in `data` the messages lie of which the newest counts. Each one's id is higher than
-    all before it in this gulp, so these go first and what is in `messages` can't undo them."""
-    controls: list[tuple[int, bytes]] = field(default_factory=list)
-    """Opcode and payload of control frames."""
-    error: Unavailable | None = None
-    """Why nothing more will come; what came before it is good."""
+    __slots__ = ("controls", "data", "error", "messages", "tickers")
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.messages: list[bytes] = []
+        """Whole messages in their order, all of which count."""
+        self.tickers: list[int] = []
+        """Where in `data` the messages lie of which the newest counts. Each one's id is higher
+        than all before it in this gulp, so these go first and what is in `messages` can't undo
+        them."""
+        self.controls: list[tuple[int, bytes]] = []
+        """Opcode and payload of control frames."""
+        self.error: Unavailable | None = None
+        """Why nothing more will come; what came before it is good."""
 
     @property
     def count(self) -> int:

@@ -143,7 +143,8 @@ def _without_kind(data: Mapping[str, Any]) -> Event:
         update_id = data["u"]
         _fits(update_id, 0, 0)
         bid, ask = float(data["b"]), float(data["a"])
-        return BookTicker(data["s"], update_id, bid, float(data["B"]), ask, float(data["A"]))
+        bid_qty, ask_qty = float(data["B"]), float(data["A"])
+        return _new(BookTicker, (data["s"], update_id, bid, bid_qty, ask, ask_qty))
     if "lastUpdateId" in data:
         update_id = data["lastUpdateId"]
         _fits(update_id, 0, 0)
