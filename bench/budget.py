@@ -290,11 +290,11 @@ def main() -> int:
     settings = changed(load(ROOT / "conf" / "pairs.yaml"), PAIRS, SAME_LADDER)
     settings = changed(settings, PAIRS, parse(options.set))
     job = ReplayJob(
-        settings,
-        PAIRS,
-        tuple(data / name for name in FILES),
-        options.minutes,
-        options.seed,
+        settings=settings,
+        pairs=PAIRS,
+        files=tuple(data / name for name in FILES),
+        minutes=options.minutes,
+        seed=options.seed,
         takes_per_s=_TAKES_PER_S,
         informed=0,
     )

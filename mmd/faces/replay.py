@@ -55,7 +55,7 @@ _SETTLE_S = 60.0
 _MAIN_LOGS = ("mmaker", "selftrader")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ReplayJob:
     """What to replay, and how. Complete: nothing else has a say."""
 

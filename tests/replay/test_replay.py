@@ -139,7 +139,8 @@ def test_mistakes_are_told_before_anything_runs(tmp_path: Path) -> None:
 @pytest.mark.parametrize("symbol", ["btc", "eth"])
 def test_default_settings_capture_spread_net_of_adverse_selection(symbol: str) -> None:
     pair = Pair(symbol.upper(), "TWD")
-    job = ReplayJob(load(CONFIG), (pair,), (DATA / f"{symbol}usdt_20240808.gz",))
+    files = (DATA / f"{symbol}usdt_20240808.gz",)
+    job = ReplayJob(settings=load(CONFIG), pairs=(pair,), files=files)
     report, speed = timed(job)
     (pair_report,) = report.pairs
     result = pair_report.result
