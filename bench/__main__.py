@@ -16,7 +16,7 @@ from bench.environment import MMD, REFERENCES, Reader, prepare
 from bench.market import ROOT, Market, load
 from bench.reading import nproc, trust
 from bench.report import Table
-from bench.rows import cell, decision, feed, ticks, wake
+from bench.rows import cell, decision, feed, many, pace, ticks, wake
 
 OUTPUT = ROOT / "var" / "bench.md"
 
@@ -73,12 +73,35 @@ def tick_rows(run: Run) -> Iterator[Table]:
     yield ticks.table(found, count)
 
 
+def pace_rows(run: Run) -> Iterator[Table]:
+    size = pace.Size(run.choose(2, 10), 0.5)
+    figures, broken = pace.measure(run.readers, run.market, size)
+    yield pace.table(figures, {**run.broken, **broken}, [MMD, *REFERENCES], size)
+
+
+def start_rows(run: Run) -> Iterator[Table]:
+    yield many.start_table((3, 50), run.choose(2, 10))
+
+
+def scale_rows(run: Run) -> Iterator[Table]:
+    counts = (10, 50) if run.is_quick else (10, 50, 100)
+    yield many.scale_table(counts, run.choose(10, 60))
+
+
+def day_rows(run: Run) -> Iterator[Table]:
+    yield many.day_table(run.choose(15, 120))
+
+
 ROWS: dict[str, Callable[[Run], Iterator[Table]]] = {
     "feed": feed_rows,
+    "pace": pace_rows,
     "cell": cell_rows,
     "wake": wake_rows,
     "decision": decision_rows,
     "ticks": tick_rows,
+    "scale": scale_rows,
+    "start": start_rows,
+    "day": day_rows,
 }
 
 

@@ -75,10 +75,11 @@ def prepare() -> dict[Reader, str]:
     return broken
 
 
-def command(reader: Reader) -> list[str]:
-    """How a reader is started; its arguments follow."""
-    python = sys.executable if reader.is_mmd else str(_PYTHON)
-    return [python, "-m", f"bench.clients.{reader.module}"]
+def command(reader: Reader, interpreter: str | None = None) -> list[str]:
+    """How a reader is started; its arguments follow. `interpreter`: of a reference, instead of
+    that of .venv-bench."""
+    chosen = sys.executable if reader.is_mmd else interpreter or python()
+    return [chosen, "-m", f"bench.clients.{reader.module}"]
 
 
 def python() -> str:

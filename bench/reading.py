@@ -114,14 +114,22 @@ class Life:
 
 
 @contextmanager
-def life(reader: Reader, market: Market, trusted: Trust | None) -> Iterator[Life]:
+def life(
+    reader: Reader, market: Market, trusted: Trust | None, interpreter: str | None = None
+) -> Iterator[Life]:
     """A reader from its start to its end, warmed up. Raises ReaderFailed."""
     if reader.needs_tls and trusted is None:
         raise ReaderFailed("it takes wss addresses only")
     with tempfile.TemporaryDirectory() as folder, Sender(trusted and trusted.server) as sender:
         path = Path(folder) / "memory"
         memory = Memory(path)
-        arguments = [*command(reader), sender.url, str(path), market.symbol, *reader.options]
+        arguments = [
+            *command(reader, interpreter),
+            sender.url,
+            str(path),
+            market.symbol,
+            *reader.options,
+        ]
         with subprocess.Popen(
             arguments,
             env=environment(trusted.ca_file if trusted else None),

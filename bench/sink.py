@@ -31,6 +31,8 @@ _ROWS = 400_000
 _ROW_WORDS = 4
 _BYTES = 8 + 8 * _ROW_WORDS * _ROWS
 _PRICE_UNIT = 10**8
+_KINDS = 16
+_FIRST_BASE = 100
 _LENGTH = re.compile(rb"\r\ncontent-length: (\d+)", re.IGNORECASE)
 _FIELD = re.compile(rb"(\w+)=([^&]*)")
 _START_S = 10.0
@@ -52,6 +54,8 @@ class Row(NamedTuple):
     order_no: int
     price: float
     """Of an order; of a cancel 0."""
+    market: int = 0
+    """Its place among the pairs; of an order."""
 
 
 class Log:
@@ -65,10 +69,11 @@ class Log:
             self._map = mmap.mmap(file.fileno(), _BYTES)
         self._words = memoryview(self._map).cast("q")
 
-    def add(self, at_ns: int, kind: Kind, order_no: int, price_e8: int) -> None:
+    def add(self, at_ns: int, kind: Kind, order_no: int, price_e8: int, market: int = 0) -> None:
         words, count = self._words, self._words[0]
         at = 1 + _ROW_WORDS * count
-        words[at], words[at + 1], words[at + 2], words[at + 3] = at_ns, kind, order_no, price_e8
+        words[at], words[at + 1] = at_ns, kind + _KINDS * market
+        words[at + 2], words[at + 3] = order_no, price_e8
         words[0] = count + 1
 
     @property
@@ -80,8 +85,8 @@ class Log:
         words = self._words[1 + _ROW_WORDS * start : 1 + _ROW_WORDS * self.count].tolist()
         numbers = [iter(words)] * _ROW_WORDS
         return [
-            Row(at_ns, kind, order_no, price_e8 / _PRICE_UNIT)
-            for at_ns, kind, order_no, price_e8 in zip(*numbers, strict=True)
+            Row(at_ns, code % _KINDS, order_no, price_e8 / _PRICE_UNIT, code // _KINDS)
+            for at_ns, code, order_no, price_e8 in zip(*numbers, strict=True)
         ]
 
     def close(self) -> None:
@@ -125,7 +130,7 @@ class Venue:
                 {
                     "symbol": pair,
                     "base": base,
-                    "baseCurrencyId": str(100 + index),
+                    "baseCurrencyId": str(_FIRST_BASE + index),
                     "quote": quote,
                     "quoteCurrencyId": "14",
                     "basePrecision": "8",
@@ -139,7 +144,9 @@ class Venue:
     def _take_order(self, fields: dict[bytes, bytes], at_ns: int) -> bytes:
         number, self.next_no = self.next_no, self.next_no + 1
         self.orders[number] = fields
-        self.log.add(at_ns, Kind.ORDER, number, int(float(fields[b"price"]) * _PRICE_UNIT))
+        price_e8 = int(float(fields[b"price"]) * _PRICE_UNIT)
+        market = int(fields[b"baseCurrencyId"]) - _FIRST_BASE
+        self.log.add(at_ns, Kind.ORDER, number, price_e8, market)
         return b'{"orderNo":"%d"}' % number
 
     def _list(self, fields: dict[bytes, bytes]) -> bytes:
@@ -153,7 +160,7 @@ class Venue:
         return json.dumps(rows[page * size : (page + 1) * size]).encode()
 
     def _row(self, number: int, order: dict[bytes, bytes]) -> dict[str, object]:
-        base, quote = self.pairs[int(order[b"baseCurrencyId"]) - 100].split("/")
+        base, quote = self.pairs[int(order[b"baseCurrencyId"]) - _FIRST_BASE].split("/")
         amount = order[b"num"].decode()
         return {
             "orderNo": str(number),

@@ -11,9 +11,12 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from decimal import Decimal
+from hashlib import sha256
 from pathlib import Path
 from random import Random
 from typing import Any, cast
+
+import uvloop
 
 from bench.report import Table, spread
 from mmd.cells.layouts import BookState, BookStatus
@@ -64,8 +67,12 @@ class Figures:
     """From the book to all requests signed."""
     deciding: list[float] = field(default_factory=list)
     """Of it: ladder and difference."""
+    first: list[float] = field(default_factory=list)
+    """From the book to the first request signed."""
     nothing: list[float] = field(default_factory=list)
     """To see that nothing is to be done."""
+    bare: list[float] = field(default_factory=list)
+    """The library's part: as many hashes and forms, and nothing else."""
     requests: int = 0
 
 
@@ -74,10 +81,11 @@ class Builder:
 
     def __init__(self, endpoint: AceEndpoint) -> None:
         self.endpoint = endpoint
-        self.built = 0
+        self.built = self.first_ns = 0
 
     async def call(self, call: Call[Any]) -> Any:
         build(call, self.endpoint, 1_700_000_000_000)
+        self.first_ns = self.first_ns or time.thread_time_ns()
         self.built += 1
         await asyncio.get_running_loop().create_future()
 
@@ -97,7 +105,7 @@ def measure(rounds: int) -> Figures:
     figures = Figures()
     with tempfile.TemporaryDirectory() as folder:
         for number in range(rounds):
-            asyncio.run(_round(Path(folder), number, figures))
+            uvloop.run(_round(Path(folder), number, figures))
     return figures
 
 
@@ -135,9 +143,22 @@ async def _round(folder: Path, number: int, figures: Figures) -> None:
         ended_ns = time.thread_time_ns()
         assert not left
         figures.requests = len(actions)
+        figures.bare.append(_bare_us(len(actions)))
         figures.requote.append((ended_ns - began_ns) / 1e3)
+        figures.first.append((builder.first_ns - began_ns) / 1e3)
         figures.deciding.append((decided_ns - began_ns) / 1e3)
         await desk.abandon()
+
+
+def _bare_us(count: int) -> float:
+    """µs of CPU for a hash and a form of each request."""
+    began_ns = time.thread_time_ns()
+    for number in range(count):
+        form = {f"field{index}": f"{number}{index}.25" for index in range(9)}
+        text = "".join([form[name] for name in sorted(form)])
+        form["signKey"] = sha256(text.encode()).hexdigest()
+        "&".join([f"{name}={value}" for name, value in form.items()]).encode()
+    return (time.thread_time_ns() - began_ns) / 1e3
 
 
 def _fill(desk: Desk, quoter: Quoter, ledger: Ledger, book: BookState) -> None:
@@ -176,6 +197,9 @@ def table(figures: Figures, rounds: int) -> Table:
         "≤ 300",
     )
     result.add("of it ladder and diff", spread(figures.deciding, 0), "")
+    result.add("first request signed after", spread(figures.first, 0), "")
+    name = f"bare: {figures.requests} hashes and forms, no decision"
+    result.add(name, spread(figures.bare, 0), "")
     result.add("nothing to be done", spread(figures.nothing, 1), "≤ 30")
     result.notes.append(f"{rounds} rounds; CPU time of the thread")
     return result

@@ -48,7 +48,11 @@ class Size:
 
 
 def measure(
-    readers: list[Reader], market: Market, trusted: Trust | None, size: Size
+    readers: list[Reader],
+    market: Market,
+    trusted: Trust | None,
+    size: Size,
+    interpreter: str | None = None,
 ) -> tuple[dict[Reader, Figures], dict[Reader, str]]:
     """All readers in turn, round by round; and why one of them is missing."""
     figures: dict[Reader, Figures] = defaultdict(Figures)
@@ -59,7 +63,7 @@ def measure(
                 continue
             print(f"bench: feed round {number + 1}: {reader.name}", file=sys.stderr)
             try:
-                with life(reader, market, trusted) as one:
+                with life(reader, market, trusted, interpreter) as one:
                     _measure_life(one, figures[reader], size)
             except ReaderFailed as error:
                 broken[reader] = str(error)

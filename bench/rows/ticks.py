@@ -94,13 +94,16 @@ class Mmd:
         return [sys.executable, "-m", self.module, "run", "--config", str(folder / "pairs.yaml")]
 
 
+@dataclass(frozen=True)
 class Classic:
+    interpreter: str | None = None
+    """Instead of that of .venv-bench."""
     name = "classic script"
 
     def run(self, stream_url: str, venue_url: str, course: Course, folder: Path) -> list[str]:
         spreads = [str(course.spread_bps), str(course.step_bps)]
         module = "bench.clients.classic_script"
-        return [python(), "-m", module, stream_url, venue_url, SYMBOL, *spreads]
+        return [self.interpreter or python(), "-m", module, stream_url, venue_url, SYMBOL, *spreads]
 
 
 @dataclass

@@ -51,6 +51,11 @@ def measure(rounds: int, rings: int) -> dict[str, list[list[float]]]:
     return figures
 
 
+def measure_bells(rings: int) -> tuple[list[float], list[float]]:
+    """One round of the bare eventfd and of mmd's bell alone."""
+    return _round(_bare_reader, rings), _round(_watch_reader, rings)
+
+
 def _pair_round(rings: int) -> list[float]:
     """mmd as it runs; the price moves too little for an order to follow."""
     with (
