@@ -285,7 +285,7 @@ class Worker:
         for evidence in self.ledger.take_impossible():
             log.error("impossible: %s", evidence)
             self.spool.put(Kind.DIFFERENCE, self.context.name, str(evidence))
-        self.show(now_ns)
+        self.loop.call_soon(self.show, now_ns)  # requests that were just begun go first
 
     def decide(self, now_ns: int) -> None:
         """Asks the quoter and sends what it says."""
