@@ -19,6 +19,7 @@ def test_every_kind_of_blow_is_survived_and_what_must_be_true_is_proven() -> Non
     assert outcome.fills > 0
 
 
+@pytest.mark.quiet
 @pytest.mark.timeout(90)
 def test_a_moment_of_peace_gives_no_alarm() -> None:
     table, wrong = soak.run(8, 0.4)

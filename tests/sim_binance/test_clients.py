@@ -12,6 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 import websocket
 
@@ -101,6 +102,10 @@ def test_ccxt_loads_markets_and_reads_books() -> None:
             exchange.session.close()
 
 
+@pytest.mark.skipif(
+    tuple(map(int, aiohttp.__version__.split(".")[:2])) > (3, 10),
+    reason="ccxt.pro 4.4.60 reaches into aiohttp up to 3.10",
+)
 @pytest.mark.usefixtures("no_proxy")
 def test_ccxt_pro_watches_a_ticker() -> None:
     ccxt = pytest.importorskip("ccxt.pro", reason="the extra `peers` is not installed")
