@@ -12,7 +12,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.environment import MMD, REFERENCES, Reader, prepare
+from bench.environment import BARE_CUT, MMD, REFERENCES, Reader, prepare
 from bench.market import ROOT, Market, load
 from bench.reading import nproc, trust
 from bench.report import Table
@@ -75,8 +75,10 @@ def tick_rows(run: Run) -> Iterator[Table]:
 
 def pace_rows(run: Run) -> Iterator[Table]:
     size = pace.Size(run.choose(2, 10), 0.5)
-    figures, broken = pace.measure(run.readers, run.market, size)
-    yield pace.table(figures, {**run.broken, **broken}, [MMD, *REFERENCES], size)
+    stamping = [reader for reader in run.readers if reader is not BARE_CUT]
+    figures, broken = pace.measure(stamping, run.market, size)
+    everyone = [reader for reader in (MMD, *REFERENCES) if reader is not BARE_CUT]
+    yield pace.table(figures, {**run.broken, **broken}, everyone, size)
 
 
 def start_rows(run: Run) -> Iterator[Table]:

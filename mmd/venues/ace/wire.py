@@ -1,8 +1,10 @@
 """HTTP/1.1 over warm connections: as little of it as a venue's API takes, and as fast as Python
 does it.
 
-aiohttp takes 250 µs of CPU for a request, which made the tenth order of a ladder 5 ms late; this
-takes 40. The parser is llhttp (httptools). Where a proxy lies between, see `proxied`.
+aiohttp takes three times the CPU (75 µs for a request instead of 24, on loopback) and, before
+Python 3.12, writes a request one round of the loop after it was built, so that the first order of
+a ladder left after the last was ready. The parser is llhttp (httptools). Where a proxy lies
+between, see `proxied`.
 
 Nothing is ever sent twice, but for a GET on a connection that the venue closed meanwhile.
 """
