@@ -252,6 +252,7 @@ class Worker:
             self.loop.call_later(_TIMER_S, self.tick)
             self.dirty = self.guards.turn() or self.dirty or self.left_out > 0
             self.turn()
+            self.loop.call_soon(self.show)  # requests that were just begun go first
             if self.inquiry.is_asked():
                 self.inquiry.answer(picture(self.quoter, self.ledger, self.clock_ns()))
 
@@ -285,7 +286,6 @@ class Worker:
         for evidence in self.ledger.take_impossible():
             log.error("impossible: %s", evidence)
             self.spool.put(Kind.DIFFERENCE, self.context.name, str(evidence))
-        self.loop.call_soon(self.show, now_ns)  # requests that were just begun go first
 
     def decide(self, now_ns: int) -> None:
         """Asks the quoter and sends what it says."""
@@ -411,11 +411,12 @@ class Worker:
             self.desk.carry_out(actions, self.clock_ns(), lambda: 0)
             await asyncio.sleep(0.01)
         await self.desk.abandon()
-        self.show(self.clock_ns())
+        self.show()
 
-    def show(self, now_ns: int) -> None:
-        """Publishes the pair's state and the heartbeat."""
+    def show(self) -> None:
+        """Publishes the pair's state and the heartbeat, at the timer's pace."""
         reference, ledger, book = self.quoter.reference, self.ledger, self.job.book.read()
+        now_ns = self.clock_ns()
         best = {side: self.best_resting(side) for side in Side}
         self.job.quotes.write(
             QuoteState(

@@ -31,15 +31,18 @@ EPOCH_MS = 1_800_000_000_000
 
 
 class _JumpingSelector(selectors.DefaultSelector):
-    """Never waits: time jumps to when the loop wanted to be woken."""
+    """Never waits: time jumps to when the loop wanted to be woken. Descriptors are looked at once
+    nothing else is left to do at a moment."""
 
     def __init__(self) -> None:
         super().__init__()
         self.now_s = 0.0
 
     def select(self, timeout: float | None = None) -> list[Any]:
+        if timeout == 0:
+            return []
         ready = super().select(0)
-        if not ready and timeout is not None and timeout > 0:
+        if not ready and timeout is not None:
             self.now_s += timeout
         return ready
 

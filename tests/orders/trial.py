@@ -56,7 +56,8 @@ SETTINGS = PairSettings.model_validate(
     }
 )
 ACTIVE_S = 8.0
-QUIET_S = 7.0
+QUIET_S = 4.0
+"""Longer than patience with a lost order: by its end all is known."""
 ORPHAN_LIMIT_S = 6.0
 """Reconcile interval and patience: by then every order has a living process that knows it."""
 
@@ -78,6 +79,7 @@ class Drama(Stage):
     def __init__(self, seed: int, folder: Path, loop: VirtualLoop, stack: ExitStack) -> None:
         self.random = random.Random(seed)
         self.price = 61_000.0
+        self.is_calm = False
         exchange = Exchange(
             paper_accounts(),
             VenueRules(),
@@ -108,8 +110,7 @@ class Drama(Stage):
         """One step of prices, participants and the parent's heart. The others are a step late,
         so that our own mistakes reach the book before they take them away."""
         self.exchange.step(self.loop.wall_ms())
-        calm = self.random.random() < 0.98
-        self.price *= 1 + self.random.gauss(0, 0.0002 if calm else 0.006)
+        self.price *= 1 + self.random.gauss(0, self.step())
         self.beat()
         feed = self.place.feed
         feed.book.write(
@@ -122,6 +123,12 @@ class Drama(Stage):
         )
         feed.bell.ring()
 
+    def step(self) -> float:
+        """How far a price wanders at once: trouble comes with jumps."""
+        if self.is_calm:
+            return 0.00003
+        return 0.0002 if self.random.random() < 0.98 else 0.006
+
     def begin_life(self) -> Life:
         """A new worker, as after a start or a kill."""
         return self.place.begin(self.random.randrange(1 << 30))
@@ -133,6 +140,7 @@ async def tell(stage: Drama, story: Story) -> None:
     watch = OrphanWatch(stage)
     life = await play(stage, story, watch, None, ACTIVE_S, trouble=True)
     stage.exchange.faults.clear()
+    stage.is_calm = True
     life = await play(stage, story, watch, life, QUIET_S, trouble=False)
     stage.place.wanted.write(stage.place.wanted.read()._replace(paused=1))
     life = await play(stage, story, watch, life, 2.0, trouble=False)
@@ -316,6 +324,12 @@ def run_story(seed: int, folder: Path) -> Story:
     return story
 
 
+def scratch() -> tempfile.TemporaryDirectory[str]:
+    """A folder for one story, in memory where that is to be had: a story never loses power."""
+    memory = Path("/dev/shm")
+    return tempfile.TemporaryDirectory(prefix="mmd-trial-", dir=memory if memory.is_dir() else None)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=10_000)
@@ -325,7 +339,7 @@ def main() -> int:
     since = time.monotonic()
     lives = orders = fills = 0
     for seed in range(options.seed, options.seed + options.runs):
-        with tempfile.TemporaryDirectory(prefix="mmd-trial-") as folder:
+        with scratch() as folder:
             story = run_story(seed, Path(folder))
         lives, orders, fills = lives + story.lives, orders + story.orders, fills + story.fills
         if story.faults:
