@@ -4,12 +4,33 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
+from xdist.remote import Producer
+
+from tests.schedule import Schedule, computes, gently, in_turns
 
 ROOT = Path(__file__).parent.parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items[:] = [items[number] for number in in_turns([item.nodeid for item in items])]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    if not computes(pyfuncitem.nodeid):
+        return None
+    wanted = pyfuncitem._fixtureinfo.argnames
+    gently(partial(pyfuncitem.obj, **{name: pyfuncitem.funcargs[name] for name in wanted}))
+    return True
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Schedule:
+    return Schedule(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from bench.environment import BARE, BARE_CUT, MMD, WEBSOCKET_CLIENT
 from bench.report import median
 from bench.rows import cell, decision, feed, ticks, wake
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("bench"), pytest.mark.quiet]
+pytestmark = [pytest.mark.timeout(120), pytest.mark.quiet]
 
 
 def test_the_feed_stays_ahead_in_bursts() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.orders.trial import run_story, scratch
 
-STORIES_A_TEST = 25
+STORIES_A_TEST = 10
 
 
 @pytest.mark.timeout(400)

@@ -25,7 +25,6 @@ from tests.supervision.toys import ROOT, is_alive, note, short_home, spawn, unti
 
 FEED, PAIR, OTHER = "feeds:btcusdt", "pairs:btc_twd", "pairs:eth_twd"
 TRIO: dict[str, dict[str, Any]] = {FEED: {}, PAIR: {"entry": "pair"}, OTHER: {"entry": "pair"}}
-pytestmark = pytest.mark.xdist_group("supervisord")
 
 
 @dataclass

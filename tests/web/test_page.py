@@ -16,7 +16,6 @@ from tests.web.conftest import TOKEN, Site, record, running, seen
 
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine"),
-    pytest.mark.xdist_group("chromium"),
     pytest.mark.timeout(120),
 ]
 
