@@ -149,8 +149,11 @@ class Subject:
         return list(frozen.values())
 
     def cut_power(self) -> None:
-        """Ends every process at once; nobody is left to react."""
-        victims = self.freeze()
+        """Ends every process at once; nobody is left to react.
+
+        The youngest dies first: when a parent of stopped processes dies, the kernel wakes them.
+        """
+        victims = sorted(self.freeze(), key=lambda process: -process.create_time())
         for process in victims:
             with suppress(psutil.Error):
                 process.kill()

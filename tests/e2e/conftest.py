@@ -76,6 +76,16 @@ class House:
                 continue
         return [p for p in found if p.pid != os.getpid()]
 
+    def cut_power(self) -> None:
+        """Ends all but the outside world at once; nobody is left to react.
+
+        The youngest dies first: when a parent of stopped processes dies, the kernel wakes them.
+        """
+        victims = [p for p in self.processes() if "sim" not in " ".join(p.cmdline())]
+        for process in victims:
+            process.suspend()
+        _kill(sorted(victims, key=lambda process: -process.create_time()))
+
     def segment(self) -> str | None:
         """The name of the present segment."""
         try:

@@ -23,6 +23,7 @@ from tests.supervision.toys import (
     Toys,
     is_alive,
     leave,
+    reaped,
     running,
     short_home,
     spawn,
@@ -220,8 +221,8 @@ def test_the_next_life_removes_segment_and_children_of_a_killed_one() -> None:
 def test_a_second_parent_on_the_same_home_is_refused() -> None:
     with running(TRIO) as subject:
         pids = [row.pid for row in subject.wait_up(*TRIO).values()]
-        second = spawn(subject.home)
-        assert second.wait(10) == 1
+        with reaped(spawn(subject.home)) as second:
+            assert second.wait(10) == 1
         assert "parent.lock is locked" in (subject.home / "parent.err").read_text()
         assert [row.pid for row in subject.rows().values()] == pids
 

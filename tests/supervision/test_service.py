@@ -21,7 +21,7 @@ from mmd.config.paths import Paths
 from mmd.faces import service
 from mmd.supervision.lock import holder
 from mmd.supervision.status_block import read
-from tests.supervision.toys import ROOT, is_alive, note, short_home, spawn, until
+from tests.supervision.toys import ROOT, is_alive, note, reaped, short_home, spawn, until
 
 FEED, PAIR, OTHER = "feeds:btcusdt", "pairs:btc_twd", "pairs:eth_twd"
 TRIO: dict[str, dict[str, Any]] = {FEED: {}, PAIR: {"entry": "pair"}, OTHER: {"entry": "pair"}}
@@ -227,14 +227,13 @@ def test_a_frozen_parent_never_blocks_supervisord() -> None:
         code, text = subject.ctl("signal", "USR1", PAIR)
         assert (code, text) == (1, "FAILED: the parent does not answer\n")
         assert subject.ctl("tail", PAIR)[0] == 0
-        waiting = subprocess.Popen(
-            [Path(sys.executable).with_name("supervisorctl"), "-c", subject.conf, "stop", PAIR],
-            stdout=subprocess.PIPE,
-        )
-        assert "mmd" in subject.ctl("status")[1], "answers others meanwhile"
-        assert time.monotonic() - start < 6
-        os.kill(parent, signal.SIGCONT)
-        out, _ = waiting.communicate(timeout=10)
+        ctl = Path(sys.executable).with_name("supervisorctl")
+        stop = [ctl, "-c", subject.conf, "stop", PAIR]
+        with reaped(subprocess.Popen(stop, stdout=subprocess.PIPE)) as waiting:
+            assert "mmd" in subject.ctl("status")[1], "answers others meanwhile"
+            assert time.monotonic() - start < 6
+            os.kill(parent, signal.SIGCONT)
+            out, _ = waiting.communicate(timeout=10)
         assert out == f"{PAIR}: stopped\n".encode()
 
 
@@ -308,12 +307,12 @@ def test_everything_killed_at_once_leaves_no_children_and_a_start_that_works() -
 def test_a_parent_without_supervisord_is_seen_and_stopped_too() -> None:
     with installation(TRIO) as subject:
         subject.paths.make()
-        parent = spawn(subject.paths.home)
-        until(lambda: len(subject.toy_pids()) == 3)
-        with pytest.raises(service.AlreadyRunning, match="without supervisord"):
-            subject.start()
-        assert service.stop(subject.paths)
-        assert parent.wait(5) == 0
+        with reaped(spawn(subject.paths.home)) as parent:
+            until(lambda: len(subject.toy_pids()) == 3)
+            with pytest.raises(service.AlreadyRunning, match="without supervisord"):
+                subject.start()
+            assert service.stop(subject.paths)
+            assert parent.wait(5) == 0
 
 
 def test_in_the_foreground_supervisord_stays_until_it_is_interrupted() -> None:
@@ -325,19 +324,16 @@ def test_in_the_foreground_supervisord_stays_until_it_is_interrupted() -> None:
         "service.start_in_foreground(Paths(home, root), dict(os.environ), command=command)\n"
     )
     with installation(TRIO) as subject:
-        terminal = subprocess.Popen(
-            [sys.executable, "-c", script, str(subject.paths.home), str(ROOT)],
-            cwd=ROOT,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        until(lambda: len(subject.toy_pids()) == 3, 10)
-        assert service.supervisord_pid(subject.paths) == terminal.pid
-        assert subject.status(PAIR)[1] == "RUNNING"
-        pids = subject.toy_pids()
-        terminal.send_signal(signal.SIGINT)
-        assert terminal.wait(10) == 0
-        assert not any(is_alive(pid) for pid in pids)
+        command = [sys.executable, "-c", script, str(subject.paths.home), str(ROOT)]
+        null = subprocess.DEVNULL
+        with reaped(subprocess.Popen(command, cwd=ROOT, stdout=null, stderr=null)) as terminal:
+            until(lambda: len(subject.toy_pids()) == 3, 10)
+            assert service.supervisord_pid(subject.paths) == terminal.pid
+            until(lambda: subject.status(PAIR)[1] == "RUNNING")
+            pids = subject.toy_pids()
+            terminal.send_signal(signal.SIGINT)
+            assert terminal.wait(10) == 0
+            assert not any(is_alive(pid) for pid in pids)
 
 
 def test_a_project_of_its_own_uses_its_conf_as_it_is(tmp_path: Path) -> None:

@@ -270,6 +270,18 @@ def spawn(home: Path, **environment: str) -> subprocess.Popen[bytes]:
 
 
 @contextmanager
+def reaped(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """Kills and reaps the process at the end, if it has not ended by itself."""
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        if process.stdout:
+            process.stdout.close()
+
+
+@contextmanager
 def running(toys: dict[str, dict[str, Any]], **environment: str) -> Iterator[Toys]:
     """Runs a parent over the given toys; ends it and what it left."""
     with short_home() as home:
