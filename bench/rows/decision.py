@@ -35,6 +35,7 @@ from mmd.venues.ace.aio import AsyncAceClient
 from mmd.venues.ace.budget import Budget, BudgetSpec
 from mmd.venues.ace.endpoint import AceEndpoint
 from mmd.venues.ace.protocol import Call, build
+from mmd.venues.ace.script import Script
 from mmd.words.ids import ClientIds
 from mmd.words.market import MarketRules, NewOrder, Pair
 
@@ -83,21 +84,18 @@ class Builder:
         self.endpoint = endpoint
         self.built = self.first_ns = 0
 
-    async def call(self, call: Call[Any]) -> Any:
-        build(call, self.endpoint, 1_700_000_000_000)
-        self.first_ns = self.first_ns or time.thread_time_ns()
-        self.built += 1
-        await asyncio.get_running_loop().create_future()
+    def submit_batch_order(self, rules: MarketRules, orders: list[NewOrder]) -> Any:
+        return self._ask(batch.submit(self.endpoint, rules, orders))
 
-    async def submit_batch_order(self, rules: MarketRules, orders: list[NewOrder]) -> Any:
-        script = batch.submit(self.endpoint, rules, orders)
-        for call in cast(tuple[Call[Any], ...], next(script)):
-            await self.call(call)
+    def cancel_batch_orders(self, numbers: list[str]) -> Any:
+        return self._ask(batch.cancel(self.endpoint, numbers))
 
-    async def cancel_batch_orders(self, numbers: list[str]) -> Any:
-        script = batch.cancel(self.endpoint, numbers)
+    def _ask(self, script: Script[Any]) -> Any:
         for call in cast(tuple[Call[Any], ...], next(script)):
-            await self.call(call)
+            build(call, self.endpoint, 1_700_000_000_000)
+            self.first_ns = self.first_ns or time.thread_time_ns()
+            self.built += 1
+        return asyncio.Event().wait()
 
 
 def measure(rounds: int) -> Figures:
@@ -138,10 +136,9 @@ async def _round(folder: Path, number: int, figures: Figures) -> None:
         actions = quoter.decide(moved, None, ledger, now_ns, False)
         decided_ns = time.thread_time_ns()
         left = desk.carry_out(actions, now_ns, lambda: quoter.expiry_ns(now_ns))
-        while builder.built < len(actions):  # noqa: ASYNC110
-            await asyncio.sleep(0)  # requests are built in tasks
         ended_ns = time.thread_time_ns()
         assert not left
+        assert builder.built == len(actions)
         figures.requests = len(actions)
         figures.bare.append(_bare_us(len(actions)))
         figures.requote.append((ended_ns - began_ns) / 1e3)

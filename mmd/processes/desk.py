@@ -1,8 +1,8 @@
 """The order desk of one pair: carries out a plan at the venue and keeps the ledger.
 
-Each request runs as a task of its own; when its outcome is known the ledger is moved and
-`on_change` called, so that the pair plans anew. Nothing is queued: what can't be sent now is
-left to the next plan.
+A request leaves in the very turn that decided it, one after the other; a task of its own hears
+its answer. When the outcome is known the ledger is moved and `on_change` called, so that the pair
+plans anew. Nothing is queued: what can't be sent now is left to the next plan.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ log = logging.getLogger("mmaker")
 self_trade_log = logging.getLogger("selftrader")
 
 T = TypeVar("T")
+A = TypeVar("A", Action, Cancel | Approved)
 
 _PRIORITY = {
     Urgency.HARM: Priority.HARM_CANCEL,
@@ -104,16 +105,33 @@ class Desk:
     def carry_out(self, actions: list[Action], now_ns: int, expires_ns: Callable[[], int]) -> int:
         """Sends what may be sent now, in the order given; returns how many were left out."""
         wanted = [action for action in actions if not self._held_off(action, now_ns)]
-        left = self.gate.pass_plan(wanted)
-        while left:
-            chunk = self._first_request(left)
-            if self._trading >= self.max_in_flight:
-                break
-            if not self.budget.try_take(_PRIORITY[chunk[0].urgency], now_ns):
-                break
-            self._start(chunk, now_ns, expires_ns)
-            left = left[len(chunk) :]
-        return len(left)
+        if not wanted:
+            return 0
+        left = len(wanted)
+        # The first request goes before the guard has looked at the rest.
+        head = self._first_request(wanted)
+        for part in (head, wanted[len(head) :]):
+            passed = self.gate.pass_plan(part)
+            unsent = self._send(passed, now_ns, expires_ns)
+            left -= len(part)
+            if unsent:
+                return left + unsent
+        return left
+
+    def _send(
+        self,
+        actions: list[Cancel | Approved],
+        now_ns: int,
+        expires_ns: Callable[[], int],
+    ) -> int:
+        """Sends what the budget allows now; returns how many actions were left out."""
+        requests = self._requests(actions)
+        room = max(self.max_in_flight - self._trading, 0)
+        priorities = [_PRIORITY[request[0].urgency] for request in requests[:room]]
+        granted = self.budget.grant(priorities, now_ns)
+        for request in requests[:granted]:
+            self._start(request, now_ns, expires_ns)
+        return sum(map(len, requests[granted:]))
 
     async def place_opposites(
         self, first: WantedQuote, second: WantedQuote, may_send: Callable[[], str | None]
@@ -180,27 +198,37 @@ class Desk:
             return False
         return now_ns < self.hold_off_until_ns.get(action.quote.side, 0)
 
-    def _first_request(self, actions: list[Cancel | Approved]) -> list[Cancel | Approved]:
-        """The first actions that go in one request: several of a kind where the venue allows."""
+    def _requests(self, actions: list[A]) -> list[list[A]]:
+        """Which actions go in one request: several of a kind where the venue allows."""
+        requests = []
+        while actions:
+            request = self._first_request(actions)
+            requests.append(request)
+            actions = actions[len(request) :]
+        return requests
+
+    def _first_request(self, actions: list[A]) -> list[A]:
         first, endpoint = actions[0], self.client.endpoint
         path = endpoint.cancel_path if isinstance(first, Cancel) else endpoint.submit_path
-        most = endpoint.max_orders if path else 1
-        alike = takewhile(lambda action: type(action) is type(first), actions[:most])
-        return list(alike)
+        if not path:
+            return [first]
+        alike = takewhile(lambda action: type(action) is type(first), actions)
+        return list(alike)[: endpoint.max_orders]
 
     def _start(
-        self, chunk: list[Cancel | Approved], now_ns: int, expires_ns: Callable[[], int]
+        self, request: list[Cancel | Approved], now_ns: int, expires_ns: Callable[[], int]
     ) -> None:
-        cancels = [action for action in chunk if isinstance(action, Cancel)]
-        for action in cancels:
-            self.ledger.apply(action.entry.order.client_id, Event.CANCEL_SENT, now_ns)
-        places = [
-            self._want(action, now_ns, expires_ns())
-            for action in chunk
-            if isinstance(action, Approved)
-        ]
-        with because("; ".join(dict.fromkeys(action.reason for action in chunk))):
-            self._trade(self._cancel(cancels) if cancels else self._place(places))
+        cancels = [action for action in request if isinstance(action, Cancel)]
+        with because("; ".join(dict.fromkeys(action.reason for action in request))):
+            if cancels:
+                work: Coroutine[Any, Any, None] | None = self._cancel(cancels, now_ns)
+            else:
+                places = [action for action in request if isinstance(action, Approved)]
+                work = self._place([self._want(one, now_ns, expires_ns()) for one in places])
+            if work is None:
+                self.on_change()
+            else:
+                self._trade(work)
 
     def _want(self, action: Approved, now_ns: int, expires_ns: int) -> Entry:
         quote = action.quote
@@ -249,24 +277,31 @@ class Desk:
             return f"{describe(gone)} does not rest" if gone else may_send()
 
         for group in groups:
-            await self._place(group, fault)
+            work = self._place(group, fault)
+            if work is not None:
+                await work
             sent += group
 
-    async def _place(
+    def _place(
         self, entries: list[Entry], may_send: Callable[[], str | None] | None = None
-    ) -> None:
+    ) -> Coroutine[Any, Any, None] | None:
+        """Sends orders. What is returned hears the answer; None: they must not be sent now."""
         fault = (may_send or self.may_send)()
         if fault is not None:
             _log(entries[0]).info("not sent: %s: %s", ", ".join(map(describe, entries)), fault)
             for entry in entries:
                 self._apply(entry, Event.DROPPED)
-            return
+            return None
         for entry in entries:
             self._apply(entry, Event.SENT)
         self.requests += 1
         orders = [entry.order for entry in entries]
-        answers = await self.client.submit_batch_order(self.rules, orders)
-        for entry, answer in zip(entries, answers, strict=True):
+        return self._hear_placed(entries, self.client.submit_batch_order(self.rules, orders))
+
+    async def _hear_placed(
+        self, entries: list[Entry], awaited: Coroutine[Any, Any, list[str | MmdError]]
+    ) -> None:
+        for entry, answer in zip(entries, await awaited, strict=True):
             self._placed(entry, answer)
 
     def _placed(self, entry: Entry, answer: str | MmdError) -> None:
@@ -290,11 +325,18 @@ class Desk:
             self._apply(entry, Event.DROPPED)
             self._hold_off(entry, _HOLD_OFF_NS)
 
-    async def _cancel(self, actions: list[Cancel]) -> None:
+    def _cancel(self, actions: list[Cancel], now_ns: int) -> Coroutine[Any, Any, None]:
+        """Sends cancels. What is returned hears the answer."""
+        for action in actions:
+            self.ledger.apply(action.entry.order.client_id, Event.CANCEL_SENT, now_ns)
         self.requests += 1
         numbers = [action.entry.order_no for action in actions]
-        answers = await self.client.cancel_batch_orders(numbers)
-        for action, answer in zip(actions, answers, strict=True):
+        return self._hear_cancelled(actions, self.client.cancel_batch_orders(numbers))
+
+    async def _hear_cancelled(
+        self, actions: list[Cancel], awaited: Coroutine[Any, Any, list[MmdError | None]]
+    ) -> None:
+        for action, answer in zip(actions, await awaited, strict=True):
             await self._cancelled(action, answer)
 
     async def _cancelled(self, action: Cancel, answer: MmdError | None) -> None:

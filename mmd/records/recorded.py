@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from random import Random
@@ -132,10 +132,12 @@ class RecordedClient(AsyncAceClient):
     async def close(self) -> None:
         await self._client.close()
 
-    async def call(self, call: Call[T]) -> T:
-        number = self._journal.asked(call)
+    def call(self, call: Call[T]) -> Coroutine[Any, Any, T]:
+        return self._note(self._journal.asked(call), self._client.call(call))
+
+    async def _note(self, number: int, awaited: Coroutine[Any, Any, T]) -> T:
         try:
-            answer = await self._client.call(call)
+            answer = await awaited
         except MmdError as error:
             self._journal.answered(number, error)
             raise

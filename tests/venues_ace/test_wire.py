@@ -312,3 +312,19 @@ def test_a_form_is_quoted_where_it_must_be(value: str) -> None:
     params = {"price": "1.5", "name": value}
     assert _form(params) == urlencode(params)
     assert parse_qs(_form(params)) == {"price": ["1.5"], "name": [value]}
+
+
+@RUNS
+def test_a_request_leaves_before_its_reply_is_awaited_where_a_connection_is_warm(run: Run) -> None:
+    async def scenario() -> None:
+        venue = Venue(answering(OK))
+        async with venue as wire:
+            await wire.send(venue.get())
+            reply = wire.send(venue.post())
+            async with asyncio.timeout(5):
+                while len(venue.requests) < 2:  # noqa: ASYNC110
+                    await asyncio.sleep(0.001)
+            assert (await reply).body == b"done"
+        assert venue.connections == 1
+
+    run(scenario())

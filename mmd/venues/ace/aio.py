@@ -1,12 +1,16 @@
-"""The client for asyncio loops: as `client`, but calls run side by side."""
+"""The client for asyncio loops: as `client`, but calls run side by side.
+
+Its methods send before they return, where a connection is warm; what they return is awaited for
+the answer. So the first of many requests is on its way before the second is made up.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from mmd.venues.ace import batch
 from mmd.venues.ace.clock import Attempt, local_clock
@@ -14,7 +18,7 @@ from mmd.venues.ace.endpoint import AceEndpoint
 from mmd.venues.ace.protocol import TIME_HEADER, Call, build, finish, no_clear_answer
 from mmd.venues.ace.proxied import ProxiedWire
 from mmd.venues.ace.script import Script, play_async
-from mmd.venues.ace.wire import Carrier, NotReached, ReplyLost, Wire
+from mmd.venues.ace.wire import Carrier, NotReached, Reply, ReplyLost, Wire
 from mmd.words.errors import KeyRejected, MmdError, Unavailable
 from mmd.words.market import MarketRules, NewOrder
 
@@ -43,36 +47,43 @@ class AsyncAceClient:
     async def close(self) -> None:
         await self._carrier.close()
 
-    async def call(self, call: Call[T]) -> T:
+    def call(self, call: Call[T]) -> Coroutine[Any, Any, T]:
         """Asks the venue; raises as `AceClient.call` does. Cancelling it loses the answer."""
-        attempt = Attempt(self.clock, time.monotonic_ns())
+        return self._hear(call, Attempt(self.clock, time.monotonic_ns()), self._send(call))
+
+    async def _hear(self, call: Call[T], attempt: Attempt, answer: Coroutine[Any, Any, T]) -> T:
         try:
-            return await self._send(call)
+            return await answer
         except KeyRejected as error:
             attempt.require_wrong_clock(error, time.monotonic_ns())
         return await self._send(call)
 
-    async def run(
+    def run(
         self, script: Script[T], sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    ) -> T:
+    ) -> Coroutine[Any, Any, T]:
         """Plays a script of several calls."""
-        return await play_async(self, script, sleep)
+        return play_async(self, script, sleep)
 
-    async def submit_batch_order(
+    def submit_batch_order(
         self, rules: MarketRules, orders: Sequence[NewOrder]
-    ) -> list[str | MmdError]:
+    ) -> Coroutine[Any, Any, list[str | MmdError]]:
         """Places orders, together where the venue allows; see `batch.submit`."""
-        return await self.run(batch.submit(self.endpoint, rules, orders))
+        return self.run(batch.submit(self.endpoint, rules, orders))
 
-    async def cancel_batch_orders(self, order_numbers: Sequence[str]) -> list[MmdError | None]:
+    def cancel_batch_orders(
+        self, order_numbers: Sequence[str]
+    ) -> Coroutine[Any, Any, list[MmdError | None]]:
         """Cancels orders, together where the venue allows; see `batch.cancel`."""
-        return await self.run(batch.cancel(self.endpoint, order_numbers))
+        return self.run(batch.cancel(self.endpoint, order_numbers))
 
-    async def _send(self, call: Call[T]) -> T:
+    def _send(self, call: Call[T]) -> Coroutine[Any, Any, T]:
         sent_ns = time.monotonic_ns()
         request = build(call, self.endpoint, self.clock.venue_ms(sent_ns))
+        return self._answer(call, sent_ns, self._carrier.send(request))
+
+    async def _answer(self, call: Call[T], sent_ns: int, awaited: Coroutine[Any, Any, Reply]) -> T:
         try:
-            reply = await self._carrier.send(request)
+            reply = await awaited
         except NotReached as error:
             raise Unavailable(f"{call.kind}: the venue can't be reached: {error}") from None
         except ReplyLost as error:

@@ -17,7 +17,7 @@ import fcntl
 import mmap
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -118,17 +118,34 @@ class Budget:
     def try_take(self, priority: Priority, now_ns: int, n: int = 1) -> bool:
         """Whether `n` requests of that class may be sent now; if so they are counted. More than a
         burst at once are never granted, harm cancels aside."""
-        if self._rate is None:
-            return True
-        cost = n * _TOKEN
+        return self._take_each([(priority, n * _TOKEN)], now_ns) == 1
+
+    def grant(self, priorities: Sequence[Priority], now_ns: int) -> int:
+        """How many of several requests, in their order, may be sent now; they are counted. Asking
+        for all of them at once takes the lock once."""
+        return self._take_each([(priority, _TOKEN) for priority in priorities], now_ns)
+
+    def _take_each(self, wants: Sequence[tuple[Priority, int]], now_ns: int) -> int:
+        """Takes one cost after the other, until one is not granted; how many were."""
+        if self._rate is None or not wants:
+            return len(wants)
+        granted = 0
         with self._shared.locked(self._patience_ns()) as held:
             if held:
                 bucket = self._shared.read().at(now_ns, self._rate, self._burst)
-                taken = bucket.take(priority, now_ns, cost, self._burst)
-                self._shared.write(taken or bucket)
-                return taken is not None
+                for priority, cost in wants:
+                    taken = bucket.take(priority, now_ns, cost, self._burst)
+                    if taken is None:
+                        break
+                    bucket, granted = taken, granted + 1
+                self._shared.write(bucket)
+                return granted
         self._stuck_until_ns = time.monotonic_ns() + _STUCK_NS
-        return priority is Priority.HARM_CANCEL and self._take_own(now_ns, cost)
+        for priority, cost in wants:
+            if priority is not Priority.HARM_CANCEL or not self._take_own(now_ns, cost):
+                break
+            granted += 1
+        return granted
 
     def slow_down(self, retry_after_s: float, now_ns: int) -> None:
         """The venue asked us to slow down: nothing but harm cancels for so long, and no burst

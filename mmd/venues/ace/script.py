@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -32,7 +32,7 @@ Script: TypeAlias = Generator[Ask, list[Any], T]
 class AsyncCaller(Protocol):
     """Whatever carries calls to the venue and awaits the answer."""
 
-    async def call(self, call: Call[T]) -> T: ...
+    def call(self, call: Call[T]) -> Coroutine[Any, Any, T]: ...
 
 
 def one(call: Call[T]) -> Script[T]:
@@ -60,26 +60,51 @@ def play(caller: Caller, script: Script[T], sleep: Callable[[float], None] = tim
             answers = [_attempt(caller, call) for call in ask]
 
 
-async def play_async(
+def play_async(
     caller: AsyncCaller,
     script: Script[T],
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> Coroutine[Any, Any, T]:
+    """Plays a script to its end; calls that it asks together run side by side. The first calls
+    are made at once, not only when the result is awaited."""
+    try:
+        ask = next(script)
+    except StopIteration as end:
+        return _value(end.value)
+    return _go_on(caller, script, _begin(caller, ask), sleep)
+
+
+_Begun: TypeAlias = list[Coroutine[Any, Any, Any]] | Pause
+
+
+def _begin(caller: AsyncCaller, ask: Ask) -> _Begun:
+    return ask if isinstance(ask, Pause) else [caller.call(call) for call in ask]
+
+
+async def _go_on(
+    caller: AsyncCaller,
+    script: Script[T],
+    begun: _Begun,
+    sleep: Callable[[float], Awaitable[None]],
 ) -> T:
-    """Plays a script to its end; calls that it asks together run side by side."""
-    answers: list[Any] | None = None
     while True:
+        answers: list[Any] = []
+        if isinstance(begun, Pause):
+            await sleep(begun.seconds)
+        elif len(begun) == 1:
+            answers = [await _outcome(begun[0])]  # a task of its own would cost time
+        else:
+            answers = await asyncio.gather(*map(_outcome, begun))
         try:
-            ask = next(script) if answers is None else script.send(answers)
+            ask = script.send(answers)
         except StopIteration as end:
             result: T = end.value
             return result
-        if isinstance(ask, Pause):
-            await sleep(ask.seconds)
-            answers = []
-        elif len(ask) == 1:
-            answers = [await _attempt_async(caller, ask[0])]  # a task of its own would cost time
-        else:
-            answers = await asyncio.gather(*(_attempt_async(caller, call) for call in ask))
+        begun = _begin(caller, ask)
+
+
+async def _value(value: T) -> T:
+    return value
 
 
 def _attempt(caller: Caller, call: Call[T]) -> T | MmdError:
@@ -89,8 +114,8 @@ def _attempt(caller: Caller, call: Call[T]) -> T | MmdError:
         return error
 
 
-async def _attempt_async(caller: AsyncCaller, call: Call[T]) -> T | MmdError:
+async def _outcome(answer: Coroutine[Any, Any, T]) -> T | MmdError:
     try:
-        return await caller.call(call)
+        return await answer
     except MmdError as error:
         return error

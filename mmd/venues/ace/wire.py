@@ -14,8 +14,9 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 from urllib.parse import urlsplit
 
 import httptools
@@ -52,8 +53,10 @@ class Reply:
 class Carrier(Protocol):
     """Whatever carries requests to one venue."""
 
-    async def send(self, request: Request) -> Reply:
-        """Raises NotReached, ReplyLost."""
+    def send(self, request: Request) -> Coroutine[Any, Any, Reply]:
+        """Sends a request, and waits for the reply where it is awaited; it may leave before.
+
+        Awaiting raises NotReached, ReplyLost."""
 
     async def close(self) -> None: ...
 
@@ -78,21 +81,32 @@ class Wire:
             "Accept: */*\r\nAccept-Encoding: identity\r\n"
         )
 
-    async def send(self, request: Request) -> Reply:
-        """Sends a request and waits for the reply. Cancelling it loses the reply.
+    def send(self, request: Request) -> Coroutine[Any, Any, Reply]:
+        """Sends a request: at once where a connection is warm, so that it leaves before whatever
+        its caller does next. Awaiting gives the reply; cancelling that loses it.
 
-        Raises NotReached, ReplyLost.
+        Awaiting raises NotReached, ReplyLost.
         """
         data = self._bytes(request)
         connection = self._take()
         if connection is None:
-            return await self._exchange(await self._connect(), data)
+            return self._send_anew(data)
+        reply = connection.ask(data, self._timeout_s)
+        return self._hear(connection, reply, data, may_repeat=request.method == "GET")
+
+    async def _send_anew(self, data: bytes) -> Reply:
+        connection = await self._connect()
+        return await self._keep(connection, connection.ask(data, self._timeout_s))
+
+    async def _hear(
+        self, connection: _Connection, reply: asyncio.Future[Reply], data: bytes, may_repeat: bool
+    ) -> Reply:
         try:
-            return await self._exchange(connection, data)
+            return await self._keep(connection, reply)
         except ReplyLost:
-            if request.method != "GET" or connection.has_heard:
+            if not may_repeat or connection.has_heard:
                 raise
-        return await self._exchange(await self._connect(), data)
+        return await self._send_anew(data)
 
     async def close(self) -> None:
         """Closes all connections; replies that are waited for are lost."""
@@ -104,14 +118,17 @@ class Wire:
                 break
             await asyncio.sleep(0)
 
-    async def _exchange(self, connection: _Connection, data: bytes) -> Reply:
-        reply = await connection.exchange(data, self._timeout_s)
-        if connection.is_reusable:
-            connection.idle_since_s = self._loop.time()
-            self._idle.append(connection)
-        else:
-            connection.close()
-        return reply
+    async def _keep(self, connection: _Connection, reply: asyncio.Future[Reply]) -> Reply:
+        """The reply; its connection serves again, if it may."""
+        try:
+            return await reply
+        finally:
+            connection.rest()
+            if connection.is_reusable:
+                connection.idle_since_s = self._loop.time()
+                self._idle.append(connection)
+            else:
+                connection.close()  # whatever still comes belongs to nobody
 
     def _take(self) -> _Connection | None:
         """The connection that was used last, while those used long ago are closed."""
@@ -161,7 +178,7 @@ class _Connection(asyncio.Protocol):
         self._waiter: asyncio.Future[Reply] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._reply = Reply()
-        self._heard_s = self._give_up_s = 0.0
+        self._timeout_s = self._heard_s = self._give_up_s = 0.0
         self._has_length = False
         self.is_closed = False
         self.is_reusable = False
@@ -169,23 +186,21 @@ class _Connection(asyncio.Protocol):
         """Something came in answer to the last request."""
         self.idle_since_s = 0.0
 
-    async def exchange(self, data: bytes, timeout_s: float) -> Reply:
-        """Sends a request and waits for its reply. Raises ReplyLost."""
+    def ask(self, data: bytes, timeout_s: float) -> asyncio.Future[Reply]:
+        """Sends a request; its reply, or ReplyLost, is to come."""
         assert self._transport is not None
-        waiter: asyncio.Future[Reply] = self._loop.create_future()
-        self._waiter = waiter
-        self.has_heard = self.is_reusable = False
         self._transport.write(data)
+        self._waiter = waiter = self._loop.create_future()
+        self.has_heard = self.is_reusable = False
         self._heard_s = self._loop.time()
-        self._give_up_s = self._heard_s + 2 * timeout_s
-        self._timer = self._loop.call_later(timeout_s, self._look, timeout_s)
-        try:
-            return await waiter
-        except BaseException:
-            self.close()  # whatever still comes belongs to nobody
-            raise
-        finally:
-            self._waiter = None
+        self._timeout_s, self._give_up_s = timeout_s, self._heard_s + 2 * timeout_s
+        self._timer = self._loop.call_later(timeout_s, self._look)
+        return waiter
+
+    def rest(self) -> None:
+        """Nobody waits for a reply any more."""
+        self._waiter = None
+        if self._timer is not None:
             self._timer.cancel()
 
     def close(self) -> None:
@@ -193,13 +208,13 @@ class _Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def _look(self, timeout_s: float) -> None:
+    def _look(self) -> None:
         """Gives up when nothing has come for long, or not all of it."""
-        due_s = min(self._heard_s + timeout_s, self._give_up_s)
+        due_s = min(self._heard_s + self._timeout_s, self._give_up_s)
         if self._loop.time() >= due_s:
             self._lose("TimeoutError")
         else:
-            self._timer = self._loop.call_at(due_s, self._look, timeout_s)
+            self._timer = self._loop.call_at(due_s, self._look)
 
     def _lose(self, why: str) -> None:
         self.is_reusable = False
