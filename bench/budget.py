@@ -68,7 +68,7 @@ class Contest(Run):
     def meter(self, pair: Pair, account: Account) -> Meter:
         usual = super().meter(pair, account)
         quote = self.job.settings.pairs[pair].quote
-        feed = self.feeds[self.symbols[pair]]
+        feed = self.feeds[self.job.settings.pairs[pair].binance.symbol]
         rate = self.job.settings.rate_of(pair)
         rate_book = self.rates[rate].book if rate else None
 

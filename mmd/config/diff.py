@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from mmd.config.base import plain
 from mmd.config.model import PairSettings, Settings
 from mmd.words.market import Pair
+from mmd.words.source import Source
 
 K = TypeVar("K")
 _RELOADED = ("pairs", "rates")
@@ -73,7 +74,7 @@ def _changes(old: Mapping[K, object], new: Mapping[K, object]) -> Changes[K]:
     )
 
 
-def _books(settings: Settings, pair: Pair) -> tuple[str, Pair | None, int]:
+def _books(settings: Settings, pair: Pair) -> tuple[Source, Pair | None, int]:
     """The books that a pair reads."""
     chosen: PairSettings = settings.pairs[pair]
     return chosen.binance, settings.rate_of(pair), chosen.quote.depth

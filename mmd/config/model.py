@@ -34,8 +34,10 @@ from mmd.config.quote import (
     SelfTradeMethod,
     SelfTradeSettings,
 )
+from mmd.config.quoting import ReferenceKind
 from mmd.config.risk import KillLevel, KillSettings, RiskSettings
 from mmd.words.market import Pair
+from mmd.words.source import Source
 
 __all__ = [
     "AceSettings",
@@ -320,7 +322,8 @@ class Settings(Strict):
         """Binance symbols to be read, each with the levels of order book that its pairs need."""
         feeds: dict[str, int] = {}
         for pair in self.pairs.values():
-            feeds[pair.binance] = max(feeds.get(pair.binance, 0), pair.quote.depth)
+            for symbol in pair.binance.symbols:
+                feeds[symbol] = max(feeds.get(symbol, 0), pair.quote.depth)
         return feeds
 
     def rate_of(self, pair: Pair) -> Pair | None:
@@ -370,12 +373,24 @@ class Settings(Strict):
                     (*at, "rate"), f"{rate} must be configured under rates", (("rates", str(rate)),)
                 )
             )
-        symbol = pair.base + (rate.base if rate else pair.quote)
-        if settings.binance != symbol:
+        wanted = _sources(settings.binance, pair.base, rate.base if rate else pair.quote)
+        if settings.binance not in wanted:
             means = f"with the rate {rate}" if rate else "without a rate"
-            must = f"must be {symbol}, which gives {pair} its price {means}"
+            must = f"must be {' or '.join(map(str, wanted))}, which gives {pair} its price {means}"
             found.append(Fault((*at, "binance"), must, ((*at, "rate"),)))
+        if settings.binance.other is not None and settings.quote.reference is ReferenceKind.VWAP:
+            must = "must be top or micro: the costs of hedging a cross are not reckoned"
+            found.append(Fault((*at, "quote", "reference"), must, ((*at, "binance"),)))
         return found
+
+
+def _sources(chosen: Source, base: str, quote: str) -> tuple[Source, ...]:
+    """What gives a price of base in quote, by way of the same third currency as `chosen`."""
+    by_way_of = chosen.symbol.removeprefix(base)
+    if chosen.other is None or by_way_of in (chosen.symbol, "", quote):
+        return (Source(base + quote),)
+    first = chosen.symbol
+    return Source(first, by_way_of + quote), Source(first, quote + by_way_of, divides=True)
 
 
 def is_public_ace(url: str) -> bool:

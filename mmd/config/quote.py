@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Annotated, Literal
 
 from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from mmd.config.base import (
     PAIR_PATTERN,
@@ -16,11 +17,11 @@ from mmd.config.base import (
     SecondsRange,
     Strict,
     parse_pair,
-    pattern,
 )
 from mmd.config.quoting import QuoteSettings as QuoteSettings
 from mmd.config.risk import RiskSettings
 from mmd.words.market import Pair
+from mmd.words.source import PATTERN, Source
 
 AUTO: Literal["auto"] = "auto"
 
@@ -117,16 +118,31 @@ RateChoice = Annotated[
 ]  # fmt: skip
 
 
-Symbol = Annotated[
-    str, pattern("[A-Z0-9]{5,20}", "must be a symbol of Binance in capitals, such as BTCUSDT")
+def _parse_source(value: object) -> Source:
+    if isinstance(value, Source):
+        return value
+    try:
+        return Source.parse(str(value))
+    except ValueError:
+        raise PydanticCustomError(
+            "source", "must be a symbol of Binance in capitals, such as BTCUSDT"
+        ) from None
+
+
+SourceChoice = Annotated[
+    Source,
+    PlainValidator(_parse_source),
+    PlainSerializer(str),
+    WithJsonSchema({"type": "string", "pattern": PATTERN}),
 ]
 
 
 class PairSettings(Strict):
     """One market on ACE."""
 
-    binance: Symbol = Field(examples=["BTCUSDT"])
-    """Symbol on Binance whose price is followed, in capitals, such as BTCUSDT."""
+    binance: SourceChoice = Field(examples=["BTCUSDT"])
+    """Symbol on Binance whose price is followed, in capitals, such as BTCUSDT; or a cross of two:
+    ETHBTC * BTCUSDT, ETHUSDT / BTCUSDT. The first one's traded volume counts."""
     rate: RateChoice = AUTO
     """Pair on ACE that turns Binance's prices into the pair's quote currency; none: no
     conversion; auto: USDT/TWD for a pair in TWD, none for a pair in USDT."""

@@ -35,7 +35,7 @@ from mmd.decide.ladder import (
 from mmd.decide.ledger import SELF_TRADE_LEVEL, Ledger
 from mmd.decide.market import Market
 from mmd.decide.plan import Action, Keep, SideRules, cancel_all, plan
-from mmd.decide.reference import BPS, AgeLimits, NoReference, Reference, moved_bps
+from mmd.decide.reference import BPS, AgeLimits, Leg, NoReference, Reference, moved_bps
 from mmd.words.market import MarketRules, Side
 
 _ZERO, _ONE = Decimal(0), Decimal(1)
@@ -62,6 +62,8 @@ class Inputs:
     """ACE's order book of the pair."""
     wall_s: float | None = None
     """Time of day, seconds since 1970; needed for session hours."""
+    leg: Leg | None = None
+    """Of a cross, the second book of Binance."""
 
 
 NO_INPUTS = Inputs()
@@ -164,7 +166,7 @@ class Quoter:
             stop_reason = _depth_fault(inputs.depth)
         if stop_reason is not None:
             return NoReference(stop_reason)
-        return self.market.look(book, rate, now_ns)
+        return self.market.look(book, rate, now_ns, inputs.leg)
 
     def _has_moved(self, found: Reference) -> bool:
         if self.reference is None:

@@ -35,6 +35,15 @@ class NoReference:
 
 
 @dataclass(frozen=True, slots=True)
+class Leg:
+    """The second book of Binance where the price is a cross of two."""
+
+    book: BookState
+    divides: bool
+    """Whether the first book's prices are divided by this one's; else multiplied."""
+
+
+@dataclass(frozen=True, slots=True)
 class AgeLimits:
     """How old a price and a rate may be, in ns."""
 
@@ -60,20 +69,53 @@ def reference_of(
     now_ns: int,
     limits: AgeLimits,
     kind: ReferenceKind = ReferenceKind.TOP,
+    leg: Leg | None = None,
 ) -> Reference | NoReference:
-    """The converted price. `rate` is None for a pair quoted in Binance's own currency."""
-    fault = book_fault("Binance's book", book, now_ns, limits.price_ns)
-    if fault is None and rate is not None:
-        fault = book_fault("the rate", rate, now_ns, limits.rate_ns)
+    """The converted price. `rate` is None for a pair quoted in Binance's own currency; `leg` is
+    None where one book of Binance gives the price."""
+    fault = prices_fault(book, rate, now_ns, limits, leg)
     if fault is not None:
         return NoReference(fault)
-    bid, ask = exact(book.bid_price), exact(book.ask_price)
-    if kind is ReferenceKind.MICRO:
-        bid = ask = micro_price(book, bid, ask)
+    bid, ask = _prices(book, kind)
+    if leg is not None:
+        bid, ask = crossed(bid, ask, *_prices(leg.book, kind), leg.divides)
     if rate is None:
         return Reference(bid, ask, _ONE, _ONE)
     rate_bid, rate_ask = exact(rate.bid_price), exact(rate.ask_price)
     return Reference(bid * rate_bid, ask * rate_ask, rate_bid, rate_ask)
+
+
+def prices_fault(
+    book: BookState,
+    rate: BookState | None,
+    now_ns: int,
+    limits: AgeLimits,
+    leg: Leg | None = None,
+) -> str | None:
+    """Why no price may be made of these books; None if one may."""
+    fault = book_fault("Binance's book", book, now_ns, limits.price_ns)
+    if fault is None and leg is not None:
+        fault = book_fault("Binance's second book", leg.book, now_ns, limits.price_ns)
+    if fault is None and rate is not None:
+        fault = book_fault("the rate", rate, now_ns, limits.rate_ns)
+    return fault
+
+
+def crossed(
+    bid: Decimal, ask: Decimal, leg_bid: Decimal, leg_ask: Decimal, divides: bool
+) -> tuple[Decimal, Decimal]:
+    """What selling and buying by way of two markets gets and costs: who sells the base for the
+    third currency at its bid buys the quote currency at the divisor's ask, and so on."""
+    if divides:
+        return bid / leg_ask, ask / leg_bid
+    return bid * leg_bid, ask * leg_ask
+
+
+def _prices(book: BookState, kind: ReferenceKind) -> tuple[Decimal, Decimal]:
+    bid, ask = exact(book.bid_price), exact(book.ask_price)
+    if kind is ReferenceKind.MICRO:
+        bid = ask = micro_price(book, bid, ask)
+    return bid, ask
 
 
 def micro_price(book: BookState, bid: Decimal, ask: Decimal) -> Decimal:

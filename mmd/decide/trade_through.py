@@ -21,27 +21,30 @@ class TradeThrough:
     threshold_bps: float
     is_active: bool = False
     _trade_id: int = 0
+    _price: float = 0.0
+    """Of the trade that swept the book."""
     _at_ns: int = 0
     _prices: tuple[float, float] = (0.0, 0.0)
 
     def apply(self, book: BookState, now_ns: int) -> BookState:
         """The book, with its swept side at the price of the trade that swept it."""
         prices = (book.bid_price, book.ask_price)
+        if self.is_active and (prices != self._prices or now_ns - self._at_ns > _HOLD_NS):
+            self.is_active = False
         if book.last_trade_id != self._trade_id:
             is_first, self._trade_id = not self._trade_id, book.last_trade_id
-            self.is_active = not is_first and self._is_beyond(book)
-            self._at_ns, self._prices = now_ns, prices
+            if not is_first and is_beyond(book, self.threshold_bps):
+                self.is_active, self._price = True, book.last_trade_price
+                self._at_ns, self._prices = now_ns, prices
         if not self.is_active:
             return book
-        if prices != self._prices or now_ns - self._at_ns > _HOLD_NS:
-            self.is_active = False
-            return book
-        trade = book.last_trade_price
         return book._replace(
-            bid_price=min(book.bid_price, trade), ask_price=max(book.ask_price, trade)
+            bid_price=min(book.bid_price, self._price), ask_price=max(book.ask_price, self._price)
         )
 
-    def _is_beyond(self, book: BookState) -> bool:
-        trade, share = book.last_trade_price, self.threshold_bps * 1e-4
-        below = book.bid_price * (1 - share)
-        return 0 < trade <= below or trade >= book.ask_price * (1 + share)
+
+def is_beyond(book: BookState, bps: float) -> bool:
+    """Whether the last trade lies so far beyond the best prices."""
+    trade, share = book.last_trade_price, bps * 1e-4
+    below = book.bid_price * (1 - share)
+    return 0 < trade <= below or trade >= book.ask_price * (1 + share)

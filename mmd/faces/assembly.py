@@ -111,13 +111,18 @@ class _Plan:
     def feeds(self) -> list[ChildSpec]:
         by_symbol: dict[str, list[PairSettings]] = {}
         for chosen in self.settings.pairs.values():
-            by_symbol.setdefault(chosen.binance, []).append(chosen)
+            for symbol in chosen.binance.symbols:
+                by_symbol.setdefault(symbol, []).append(chosen)
         return [self.feed(symbol, followers) for symbol, followers in by_symbol.items()]
 
     def feed(self, symbol: str, followers: list[PairSettings]) -> ChildSpec:
         member = symbol.lower()
         depth = max(follower.quote.depth for follower in followers)
-        thresholds = [f.self_trade.volume_threshold for f in followers if f.self_trade.enabled]
+        thresholds = [
+            follower.self_trade.volume_threshold
+            for follower in followers
+            if follower.self_trade.enabled and follower.binance.symbol == symbol
+        ]
         step_e8 = int(min(thresholds) * _E8) // _VOLUME_STEPS if thresholds else 0
         bell = self.assembly.bell(member)
         job = feed.FeedJob(
@@ -230,9 +235,9 @@ class _Plan:
 
     def pair(self, name: Pair, chosen: PairSettings) -> ChildSpec:
         rate_pair = self.settings.rate_of(name)
-        feed_bell = self.assembly.bell(chosen.binance.lower())
+        symbol, *others = (name.lower() for name in chosen.binance.symbols)
         account_bell = self.assembly.bell("account")
-        bells = [feed_bell]
+        bells = [self.assembly.bell(name) for name in (symbol, *others)]
         rate_cell: BookCell | None = None
         if rate_pair is not None:
             bells.append(self.assembly.bell(rate_pair.slug))
@@ -246,7 +251,8 @@ class _Plan:
             settle_s=self.settings.ace.settle_s,
             stop_limit_s=self.settings.supervision.stop_limit_s,
             seed=None,
-            book=self.segment.add(BOOK, chosen.binance.lower()),
+            book=self.segment.add(BOOK, symbol),
+            leg=self.segment.add(BOOK, others[0]) if others else None,
             rate=rate_cell,
             rate_settings=self.settings.rates[rate_pair] if rate_pair else None,
             quotes=quotes,
@@ -255,7 +261,7 @@ class _Plan:
             account_bell=account_bell,
             budget=self.budget,
             store=self.store,
-            depth=self.segment.add(DEPTH, chosen.binance.lower()) if chosen.quote.depth else None,
+            depth=self.segment.add(DEPTH, symbol) if chosen.quote.depth else None,
             mode=self.settings.mode,
             journal=self.settings.journal,
         )

@@ -108,10 +108,13 @@ def _binance_rest(settings: Settings, url: str, probes: Probes) -> Iterator[Find
         return
     yield _good(f"Binance REST: {url} answers")
     yield _clock("Binance", offset_ms)
-    for pair, pair_settings in settings.pairs.items():
-        name = f"pairs.{pair}.binance: {pair_settings.binance}"
+    followed = [
+        (pair, symbol) for pair, s in settings.pairs.items() for symbol in s.binance.symbols
+    ]
+    for pair, symbol in followed:
+        name = f"pairs.{pair}.binance: {symbol}"
         try:
-            rules = probes.symbol(settings, pair_settings.binance)
+            rules = probes.symbol(settings, symbol)
         except Refused:
             yield _bad(f"{name}: Binance has no such symbol")
             continue

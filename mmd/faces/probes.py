@@ -64,6 +64,6 @@ def _symbol(settings: Settings, symbol: str) -> SymbolRules:
 
 def _stream(settings: Settings) -> None:
     assert settings.stream_url is not None
-    symbols = {chosen.binance.lower() for chosen in settings.pairs.values()}
-    address = stream_address(settings.stream_url, [f"{name}@bookTicker" for name in symbols])
+    streams = [f"{symbol.lower()}@bookTicker" for symbol in settings.feeds]
+    address = stream_address(settings.stream_url, streams)
     open_session(address, Cutter(), time.monotonic_ns).close()

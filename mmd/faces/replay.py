@@ -167,9 +167,9 @@ class Run:
     def __init__(self, job: ReplayJob, loop: VirtualLoop, folder: Path, stack: ExitStack) -> None:
         self.job, self.loop = job, loop
         settings, pairs = job.settings, job.pairs
-        self.symbols = {pair: settings.pairs[pair].binance for pair in pairs}
+        sources = {pair: settings.pairs[pair].binance for pair in pairs}
         self.market = _market(job)
-        self.fair = FairHistory(self.symbols, job.seed)
+        self.fair = FairHistory(sources, job.seed)
         self.counter = Counter()
         self.meters: dict[Pair, Meter] = {}
         rates = {rate for pair in pairs if (rate := settings.rate_of(pair)) is not None}
@@ -196,7 +196,10 @@ class Run:
             BudgetSpec(folder, settings.ace.rate_limit_per_s, settings.ace.burst),
             lambda: latency.uniform(*_LATENCY_S),
         )
-        depths = {self.symbols[pair]: settings.pairs[pair].quote.depth for pair in pairs}
+        depths: dict[str, int] = {}
+        for pair, source in sources.items():
+            for symbol in source.symbols:
+                depths[symbol] = max(depths.get(symbol, 0), settings.pairs[pair].quote.depth)
         self.feeds = {
             symbol: self.stage.feed(has_depth=depth > 0) for symbol, depth in depths.items()
         }
@@ -338,17 +341,18 @@ class Run:
 
     def _place(self, pair: Pair) -> Place:
         settings = self.job.settings
-        rate = settings.rate_of(pair)
+        rate, source = settings.rate_of(pair), settings.pairs[pair].binance
         return Place(
             self.stage,
             pair,
             settings.pairs[pair],
-            self.feeds[self.symbols[pair]],
+            self.feeds[source.symbol],
             self.rates[rate] if rate else None,
             self._rate_settings(rate) if rate else None,
             settings.mode,
             settings.ace.settle_s,
             settings.supervision.stop_limit_s,
+            self.feeds[source.other] if source.other else None,
         )
 
     def _rate_settings(self, rate: Pair) -> RateSettings:
@@ -400,7 +404,7 @@ def _market(job: ReplayJob) -> Market:
 def _volume_steps(settings: Settings, pairs: tuple[Pair, ...]) -> dict[str, int]:
     """What must be traded of a symbol to wake its readers, as the feeds of these pairs have it."""
     return {
-        chosen.binance: int(chosen.self_trade.volume_threshold * 10**7)
+        chosen.binance.symbol: int(chosen.self_trade.volume_threshold * 10**7)
         for pair in pairs
         if (chosen := settings.pairs[pair]).self_trade.enabled
     }

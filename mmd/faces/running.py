@@ -25,6 +25,7 @@ from mmd.supervision import lock, parent, status_block
 from mmd.supervision.spec import ChildSpec
 from mmd.words.errors import ConfigError, Exit
 from mmd.words.market import Pair
+from mmd.words.source import Source
 
 log = logging.getLogger("mmd")
 
@@ -79,7 +80,11 @@ def single_pair(settings: Settings, pair: Pair, binance: str | None) -> Settings
         known = ", ".join(map(str, settings.pairs))
         raise ConfigError(f"{pair} is not in the configuration; it has {known}")
     chosen = settings.pairs[pair]
-    changes = {"binance": binance or chosen.binance, "clean_start": CleanStart.ALL}
+    try:
+        source = Source.parse(binance) if binance else chosen.binance
+    except ValueError as error:
+        raise ConfigError(f"--binance: {error}") from None
+    changes = {"binance": source, "clean_start": CleanStart.ALL}
     alone = settings.model_copy(update={"pairs": {pair: chosen.model_copy(update=changes)}})
     if problems := [f"{pair}: {'.'.join(map(str, f.at))} {f.must}" for f in alone.faults()]:
         raise ConfigError(*problems)

@@ -161,6 +161,7 @@ class Place:
     mode: Mode = Mode.PAPER
     settle_s: float = 0.5
     stop_limit_s: float = 20.0
+    leg: Feed | None = None
 
     def __post_init__(self) -> None:
         self.health, self.quotes, self.wanted = cell(HEALTH), cell(QUOTES), cell(WANTED)
@@ -189,7 +190,8 @@ class Place:
         return Life(worker, client, stop, stage.loop.create_task(worker.run()))
 
     def _job(self, seed: int) -> PairJob:
-        stage, rate = self.stage, self.rate
+        stage, rate, leg = self.stage, self.rate, self.leg
+        feeds = [feed for feed in (self.feed, leg, rate) if feed is not None]
         return PairJob(
             pair=self.pair,
             settings=self.settings,
@@ -203,10 +205,11 @@ class Place:
             rate_settings=self.rate_settings,
             quotes=self.quotes,
             wanted=self.wanted,
-            price_bells=(self.feed.bell, rate.bell) if rate else (self.feed.bell,),
+            price_bells=tuple(feed.bell for feed in feeds),
             account_bell=stage.account_bell,
             budget=stage.budget,
             store=stage.store_path,
+            leg=leg.book if leg else None,
             depth=self.feed.depth,
             mode=self.mode,
         )

@@ -17,6 +17,7 @@ from random import Random
 from mmd.cells.layouts import BookCell, BookStatus, DepthCell, DepthState
 from mmd.cells.wake import Bell
 from mmd.processes.context import ChildContext
+from mmd.venues.binance.announce import Announcer
 from mmd.venues.binance.book import FeedState
 from mmd.venues.binance.errand import Errand
 from mmd.venues.binance.frames import Cutter
@@ -65,7 +66,7 @@ class FeedJob:
     depth: DepthCell | None
     bell: Bell
     volume_step_e8: int
-    """Readers are woken when this much was traded, in units of 1e-8; 0: only by prices."""
+    """Readers are woken when this much was traded, in units of 1e-8; 0: not for volume."""
 
     @property
     def streams(self) -> list[str]:
@@ -122,8 +123,7 @@ class Feed:
         before = job.book.read()
         self._state = FeedState(before, new_epoch=time.time_ns())
         self._published_depth: DepthState | None = None
-        self._rung_prices = (before.status, before.bid_price, before.ask_price)
-        self._rung_volume = before.volume_e8
+        self._announcer = Announcer(self._state, job.volume_step_e8)
         self._epoll = select.epoll()
         for fd in (context.stop.fd, context.parent.pidfd):
             self._epoll.register(fd, select.EPOLLIN)
@@ -332,10 +332,7 @@ class Feed:
             self._published_depth = state.depth
             job.depth.write(state.depth)
         job.book.write(state.book())
-        prices, volume = state.prices, state.volume_e8
-        step = job.volume_step_e8
-        if prices != self._rung_prices or (step and abs(volume - self._rung_volume) >= step):
-            self._rung_prices, self._rung_volume = prices, volume
+        if self._announcer.is_due(state):
             job.bell.ring()
 
     def _count_error(self, error: MmdError) -> None:

@@ -30,7 +30,7 @@ from mmd.decide.inventory import Holdings
 from mmd.decide.picture import picture
 from mmd.decide.plan import cancel_all
 from mmd.decide.quoter import Inputs
-from mmd.decide.reference import AgeLimits, book_fault
+from mmd.decide.reference import AgeLimits, Leg, prices_fault
 from mmd.processes.attended import AttendedClient, Leave
 from mmd.processes.brake import is_stopped, require_in_place
 from mmd.processes.context import ChildContext
@@ -163,6 +163,7 @@ class Worker:
             clock_ns=clock_ns,
         )
         self.guards.watch(self.desk)
+        self.holdings = Holdings()
         self.venue = VenueView(self.desk, self.bounds)
         self.selftrader = SelfTrader(self.self_trade_job(), self.desk, self.settings)
         self.loop = asyncio.get_running_loop()
@@ -227,6 +228,7 @@ class Worker:
             self.guards.hear(self.books_kept.read())
         except Unavailable as error:
             self.context.heart.count_error(str(error))
+        self.holdings = self.books_kept.holdings()
 
     async def adopt(self) -> bool:
         """Takes over what an earlier run left on the venue; the first plan keeps or cancels it.
@@ -301,8 +303,13 @@ class Worker:
     def inputs(self) -> Inputs:
         """What a decision may know beside the prices."""
         depth = self.job.depth.read() if self.job.depth and self.quoter.needs_depth else None
-        holdings = Holdings(self.books_kept.result.position)
-        return Inputs(holdings, depth, self.venue.book, self.wall_s())
+        return Inputs(self.holdings, depth, self.venue.book, self.wall_s(), self.leg())
+
+    def leg(self) -> Leg | None:
+        """Of a cross, the second book of Binance."""
+        if self.job.leg is None:
+            return None
+        return Leg(self.job.leg.read(), self.settings.binance.divides)
 
     def bounds(self) -> BoundsSettings | None:
         """How the venue's own book binds the quotes; None while there are none."""
@@ -345,11 +352,7 @@ class Worker:
             return "decided too long ago"
         if not self.context.parent.is_alive(now_ns):
             return "the parent is silent"
-        book, rate = self.books()
-        fault = book_fault("Binance's book", book, now_ns, self.limits.price_ns)
-        if fault is None and rate is not None:
-            fault = book_fault("the rate", rate, now_ns, self.limits.rate_ns)
-        return fault
+        return prices_fault(*self.books(), now_ns, self.limits, self.leg())
 
     def self_trade_fault(self) -> str | None:
         """Why no order of a self-trade may be sent now. It does not need quotes, but a price that
@@ -390,6 +393,7 @@ class Worker:
             self.context.heart.count_error(str(error))
             return
         self.guards.hear(news)
+        self.holdings = self.books_kept.holdings()
         for client_id, filled in news.filled.items():
             self.ledger.book_fill(client_id, filled, now_ns)
         for trade in news.trades:

@@ -43,6 +43,8 @@ class PairJob:
     budget: BudgetSpec
     store: Path
     """Where the account process records what the venue says of us."""
+    leg: BookCell | None = None
+    """Of a cross, the second book of Binance."""
     depth: DepthCell | None = None
     """Binance's order book, where a ladder reckons with the costs of hedging."""
     mode: Mode = Mode.LIVE

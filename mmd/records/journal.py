@@ -35,7 +35,7 @@ from mmd.words.market import OwnTrade, Pair
 
 log = logging.getLogger("mmaker")
 
-VERSION = 1
+VERSION = 2
 SUFFIX = ".jsonl.gz"
 _FLUSH_NS = 250_000_000
 _MOST_NOTES = 2_000

@@ -20,6 +20,7 @@ from mmd.decide.inventory import Holdings
 from mmd.decide.ledger import Event
 from mmd.decide.plan import Action, Cancel
 from mmd.decide.quoter import Inputs
+from mmd.decide.reference import Leg
 from mmd.words.errors import MmdError
 from mmd.words.market import Level, NewOrder, Order, OrderBook, OrderStatus, OwnTrade, Pair, Side
 
@@ -84,6 +85,8 @@ def decision_row(decision: Decision, out: list[Row], before: Before) -> Row:
         row["quote"] = str(holdings.quote)
     if inputs.depth is not None:
         row["depth"] = before.write("depth", inputs.depth, list)
+    if inputs.leg is not None:
+        row["leg"] = before.write("leg", inputs.leg, _leg_row)
     if inputs.venue is not None:
         row["venue"] = before.write("venue", inputs.venue, _venue_row)
     return row
@@ -91,8 +94,8 @@ def decision_row(decision: Decision, out: list[Row], before: Before) -> Row:
 
 def read_decision(row: Row, before: Before) -> Decision:
     """What went into a decision."""
-    base, quote, rate, depth, venue = (
-        row.get(name) for name in ("base", "quote", "rate", "depth", "venue")
+    base, quote, rate, depth, venue, leg = (
+        row.get(name) for name in ("base", "quote", "rate", "depth", "venue", "leg")
     )
     holdings = Holdings(
         Decimal(row["position"]),
@@ -104,6 +107,7 @@ def read_decision(row: Row, before: Before) -> Decision:
         None if depth is None else before.read("depth", depth, _depth),
         None if venue is None else before.read("venue", venue, _venue),
         row.get("wall_s"),
+        None if leg is None else before.read("leg", leg, _leg),
     )
     return Decision(
         before.read("book", row["book"], BookState._make),
@@ -250,6 +254,14 @@ def _depth(fields: list[Any]) -> DepthState:
         tuple((price, qty) for price, qty in bids),
         tuple((price, qty) for price, qty in asks),
     )
+
+
+def _leg_row(leg: Leg) -> Row:
+    return {"book": list(leg.book), "divides": leg.divides}
+
+
+def _leg(row: Row) -> Leg:
+    return Leg(BookState._make(row["book"]), row["divides"])
 
 
 def _venue_row(venue: VenueBook) -> Row:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
+from mmd.decide.inventory import Holdings
 from mmd.records.pnl import Result
 from mmd.records.store import LastPrice, Store
 from mmd.words.ids import Owner, owner_of
@@ -62,6 +63,14 @@ class AccountReader:
         self._balances = self._store.balances()
         self._price = self._store.prices().get(self._pair)
         return News(trades, filled, list(snapshot.orders), snapshot.asked_ns)
+
+    def holdings(self) -> Holdings:
+        """The position by our own fills, and what the account has in all of both currencies, free
+        or in orders, as far as it is known."""
+        base, quote = (self._balances.get(name) for name in (self._pair.base, self._pair.quote))
+        return Holdings(
+            self.result.position, base.total if base else None, quote.total if quote else None
+        )
 
     def free(self) -> tuple[Decimal, Decimal] | None:
         """What the venue called free of base and quote currency when the last list was made; None

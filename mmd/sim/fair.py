@@ -13,6 +13,7 @@ from decimal import Decimal
 from mmd.cells.layouts import BookState, exact
 from mmd.sim.ace.paths import RatePath
 from mmd.words.market import Pair
+from mmd.words.source import Source
 
 _USDT_TWD = Pair("USDT", "TWD")
 
@@ -38,9 +39,9 @@ class _Middles:
 class FairHistory:
     """Fair prices. They may be noted before their time comes."""
 
-    def __init__(self, symbols: Mapping[Pair, str], seed: int) -> None:
-        self._middles = {symbol: _Middles() for symbol in symbols.values()}
-        self._symbols = dict(symbols)
+    def __init__(self, sources: Mapping[Pair, Source], seed: int) -> None:
+        self._middles = {name: _Middles() for source in sources.values() for name in source.symbols}
+        self._sources = dict(sources)
         self._rate = RatePath(seed)
 
     def note(self, symbol: str, book: BookState, now_ms: int) -> None:
@@ -52,8 +53,10 @@ class FairHistory:
         """None while unknown."""
         if pair == _USDT_TWD:
             return self._rate.at(at_ms)
-        symbol = self._symbols.get(pair)
-        middle = self._middles[symbol].at(at_ms) if symbol is not None else None
+        source = self._sources.get(pair)
+        if source is None:
+            return None
+        middle = source.middle(lambda symbol: self._middles[symbol].at(at_ms))
         if middle is None:
             return None
         return middle * self._rate.at(at_ms) if pair.quote == "TWD" else middle

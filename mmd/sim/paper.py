@@ -34,6 +34,7 @@ from typing import Any
 import mmd
 from mmd.words.errors import Unavailable
 from mmd.words.market import Pair
+from mmd.words.source import Source
 
 _START_LIMIT_S = 20.0
 _STOP_LIMIT_S = 10.0
@@ -83,8 +84,8 @@ class PaperOptions:
     """Recordings to play; none: a seeded path."""
     balances: Mapping[str, Decimal] = field(default_factory=dict)
     """What the account `paper` holds at first; what it has later is on record."""
-    pairs: Mapping[Pair, str] = field(default_factory=dict)
-    """Which Binance symbol a market follows; by default its base against USDT."""
+    pairs: Mapping[Pair, Source] = field(default_factory=dict)
+    """What of Binance's a market follows; by default its base against USDT."""
     batch: bool = False
     rate_limit_per_s: float | None = None
     live_rest_url: str | None = None
@@ -96,7 +97,7 @@ class PaperOptions:
             "speed": self.speed,
             "replay": [str(path.absolute()) for path in self.replay],
             "balances": {name: str(total) for name, total in self.balances.items()},
-            "pairs": {str(pair): symbol for pair, symbol in self.pairs.items()},
+            "pairs": {str(pair): str(source) for pair, source in self.pairs.items()},
             "batch": self.batch,
             "rate_limit_per_s": self.rate_limit_per_s,
             "live_rest_url": self.live_rest_url,
@@ -109,7 +110,9 @@ class PaperOptions:
                 **row,
                 "replay": tuple(Path(path) for path in row["replay"]),
                 "balances": {name: Decimal(total) for name, total in row["balances"].items()},
-                "pairs": {Pair.parse(name): symbol for name, symbol in row["pairs"].items()},
+                "pairs": {
+                    Pair.parse(name): Source.parse(text) for name, text in row["pairs"].items()
+                },
             }
         )
 

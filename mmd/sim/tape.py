@@ -12,6 +12,7 @@ from typing import NamedTuple
 from mmd.cells.layouts import BookState, DepthState
 from mmd.sim.binance.events import Event
 from mmd.sim.binance.market import Market
+from mmd.venues.binance.announce import Announcer
 from mmd.venues.binance.book import FeedState
 from mmd.venues.binance.messages import BookTicker, PartialDepth, Trade, decode
 
@@ -38,11 +39,10 @@ class _Follower:
 
     def __init__(self, symbol: str, volume_step_e8: int) -> None:
         self.symbol = symbol
-        self._volume_step_e8 = volume_step_e8
         self._state = FeedState(BookState(), new_epoch=1)
         self._state.connected()
         self._depth = self._state.depth
-        self._rung_prices, self._rung_volume = self._state.prices, 0
+        self._announcer = Announcer(self._state, volume_step_e8)
         self._shown_ns = 0
         self._last_ns: int | None = None
         """Time of the last message since what was shown."""
@@ -62,14 +62,10 @@ class _Follower:
         """The state after a gulp, where it is worth showing."""
         if self._last_ns is None:
             return None
-        now_ns, state, step = self._last_ns, self._state, self._volume_step_e8
-        volume = state.volume_e8
-        rings = state.prices != self._rung_prices
-        rings = rings or bool(step and abs(volume - self._rung_volume) >= step)
+        now_ns, state = self._last_ns, self._state
+        rings = self._announcer.is_due(state)
         if not rings and now_ns - self._shown_ns < _QUIET_NS:
             return None
-        if rings:
-            self._rung_prices, self._rung_volume = state.prices, volume
         self._shown_ns, self._last_ns = now_ns, None
         state.frame(now_ns)
         depth = state.depth if state.depth is not self._depth else None

@@ -28,6 +28,7 @@ from mmd.sim.binance import BinanceSim, BinanceSimOptions
 from mmd.sim.paper import PaperAddress, PaperOptions, address, folder
 from mmd.words.errors import Exit, MmdError, Unavailable
 from mmd.words.market import Pair
+from mmd.words.source import Source
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class FairPrices:
     """What everything is worth to the exchange's other participants."""
 
     def __init__(self, options: PaperOptions, top: Top) -> None:
-        self._symbols = dict(options.pairs)
+        self._sources = dict(options.pairs)
         self._rate = RatePath(options.seed)
         self._top = top
 
@@ -51,11 +52,14 @@ class FairPrices:
         rate = self._rate.at(now_ms)
         if pair == _USDT_TWD:
             return rate
-        top = self._top(self._symbols.get(pair, f"{pair.base}USDT"))
-        if top is None:
+        middle = self._sources.get(pair, Source(f"{pair.base}USDT")).middle(self._middle)
+        if middle is None:
             return None
-        middle = (top[0] + top[1]) / 2
         return middle * rate if pair.quote == "TWD" else middle
+
+    def _middle(self, symbol: str) -> Decimal | None:
+        top = self._top(symbol)
+        return None if top is None else (top[0] + top[1]) / 2
 
 
 class LivePrices:

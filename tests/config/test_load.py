@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmd.config.load import load
-from mmd.config.model import Mode, Settings
+from mmd.config.model import Mode, PairSettings, Settings
 from mmd.words.errors import ConfigError
 from mmd.words.market import Pair
+from mmd.words.source import Source
 
 ROOT = Path(__file__).parents[2]
 BTC = Pair("BTC", "TWD")
@@ -156,6 +157,29 @@ WRONG_VALUES = {
         ("binance: BTCUSDT", "binance: BTCUSDT\n    rate: none"),
         "pairs.yaml:6: pairs.BTC/TWD.binance: found BTCUSDT; "
         "must be BTCTWD, which gives BTC/TWD its price without a rate",
+    ),
+    "a cross with the wrong sign": (
+        ("binance: BTCUSDT", "binance: BTCETH / ETHUSDT"),
+        "pairs.yaml:6: pairs.BTC/TWD.binance: found BTCETH / ETHUSDT; must be BTCETH * ETHUSDT or "
+        "BTCETH / USDTETH, which gives BTC/TWD its price with the rate USDT/TWD",
+    ),
+    "a cross that leads elsewhere": (
+        ("binance: BTCUSDT", "binance: ETHUSDT / BTCUSDT"),
+        "pairs.yaml:6: pairs.BTC/TWD.binance: found ETHUSDT / BTCUSDT; "
+        "must be BTCUSDT, which gives BTC/TWD its price with the rate USDT/TWD",
+    ),
+    "three symbols": (
+        ("binance: BTCUSDT", "binance: BTCETH * ETHBNB * BNBUSDT"),
+        "pairs.yaml:6: pairs.BTC/TWD.binance: found BTCETH * ETHBNB * BNBUSDT; "
+        "must be a symbol of Binance in capitals, such as BTCUSDT",
+    ),
+    "a cross whose hedge has two costs": (
+        (
+            "binance: BTCUSDT\n    quote:\n",
+            "binance: BTCETH * ETHUSDT\n    quote:\n      depth: 5\n      reference: vwap\n",
+        ),
+        "pairs.yaml:9: pairs.BTC/TWD.quote.reference: found vwap; "
+        "must be top or micro: the costs of hedging a cross are not reckoned",
     ),
     "an unknown pair": (
         ("BTC/TWD", "BITCOIN"),
@@ -326,6 +350,16 @@ def test_a_missing_file_a_folder_and_an_impossible_name_are_told(tmp_path: Path)
             load(path)
     with pytest.raises(ConfigError, match="is no possible file name"):
         load(Path("a\0b"))
+
+
+def test_a_cross_follows_both_symbols(tmp_path: Path) -> None:
+    cross = GOOD.replace("binance: BTCUSDT", "binance: BTCETH * ETHUSDT")
+    (tmp_path / "pairs.yaml").write_text(cross)
+    settings = load(tmp_path / "pairs.yaml")
+    assert settings.feeds == {"BTCETH": 0, "ETHUSDT": 0}
+    (chosen,) = settings.pairs.values()
+    assert chosen.binance == Source("BTCETH", "ETHUSDT")
+    assert PairSettings.model_validate_json(chosen.model_dump_json()) == chosen
 
 
 def test_all_problems_are_told_at_once_from_top_to_bottom(tmp_path: Path) -> None:

@@ -19,7 +19,9 @@ from mmd.decide.inventory import Holdings, room
 from mmd.decide.ledger import Ledger
 from mmd.decide.plan import Cancel, Place
 from mmd.decide.quoter import Inputs, Quoter
+from mmd.decide.reference import Leg
 from mmd.words.market import Level, OrderBook, Side
+from tests.decide import samples
 from tests.decide.samples import LIMITS, RULES, S, fill, send
 
 bps = st.decimals(Decimal(0), Decimal(5000), places=1)
@@ -141,6 +143,11 @@ levels = st.lists(
 venues = st.none() | st.builds(
     lambda bids, asks: VenueBook(OrderBook(tuple(bids), tuple(asks)), 0), levels, levels
 )
+legs = st.builds(
+    Leg,
+    st.one_of(books(), st.floats(0.9, 1.1).map(lambda bid: samples.book(bid, bid * 1.001))),
+    st.booleans(),
+)
 totals = st.none() | st.decimals(Decimal(0), Decimal(10**9), places=2)
 steps = st.lists(
     st.tuples(
@@ -152,6 +159,7 @@ steps = st.lists(
         st.integers(0, 2 * S),
         st.booleans(),
         st.sampled_from([None, None, *Side]),
+        st.none() | st.none() | legs,
     ),
     min_size=1,
     max_size=10,
@@ -193,13 +201,16 @@ def play(chosen: QuoteSettings, story: list[Any], seed: int) -> list[str]:
     """One pair's life; returns what was decided."""
     quoter, ledger, now_ns = Quoter(chosen, RULES, LIMITS, Random(seed)), Ledger(), S
     told = []
-    for book, depth, venue, base, quote, pause_ns, answered, filled in story:
+    for book, depth, venue, base, quote, pause_ns, answered, filled, leg in story:
         now_ns += pause_ns
         if filled is not None and any(ledger.live(filled)):
             fill(ledger, filled, now_ns)
         position = ledger.fills[Side.BUY].amount - ledger.fills[Side.SELL].amount
         seen = VenueBook(venue.book, now_ns) if venue else None
-        inputs = Inputs(Holdings(position, base, quote), depth, seen)
+        if leg is not None:
+            frame_ns = now_ns + leg.book.last_frame_ns
+            leg = Leg(leg.book._replace(last_frame_ns=frame_ns), leg.divides)
+        inputs = Inputs(Holdings(position, base, quote), depth, seen, leg=leg)
         fresh = book._replace(last_frame_ns=now_ns + book.last_frame_ns)
         rate = RATE._replace(last_frame_ns=now_ns)
         actions = quoter.decide(fresh, rate, ledger, now_ns, True, None, inputs)

@@ -179,6 +179,34 @@ def test_a_jump_of_the_rate_is_kept_out_by_a_limit_of_its_own() -> None:
     assert len(ledger.entries) == 6
 
 
+def test_a_jump_of_the_rate_beyond_both_limits_is_waited_for_once() -> None:
+    quoter, ledger = make_quoter(max_rate_jump_bps=50, max_jump_bps=50), Ledger()
+    run(quoter, ledger, S)
+    for now_ns in (S + 1, 2 * S):
+        run(quoter, ledger, now_ns, rate=moved(RATE, 90))
+        assert not ledger.entries
+    run(quoter, ledger, 2 * S + 1, rate=moved(RATE, 90))
+    assert len(ledger.entries) == 6
+
+
+def test_a_jump_is_not_believed_though_parameters_change_with_it() -> None:
+    quoter, ledger = make_quoter(max_jump_bps=50), Ledger()
+    run(quoter, ledger, S)
+    quoter.use(quoter.settings, LIMITS)
+    run(quoter, ledger, S + 1, price=moved(BOOK, 90))
+    assert quoter.note.startswith("the reference jumped by")
+
+
+def test_a_trade_within_the_book_does_not_end_a_sweep() -> None:
+    quoter, ledger = make_quoter(), Ledger()
+    for trade_id, price in ((1, 61_000.0), (2, 60_800.0), (3, 61_000.01)):
+        traded = BOOK._replace(last_trade_id=trade_id, last_trade_price=price)
+        run(quoter, ledger, S + trade_id, price=traded)
+    assert quoter.market.is_swept
+    run(quoter, ledger, S + 4, price=moved(traded, -30))
+    assert not quoter.market.is_swept
+
+
 def test_calm_markets_are_looked_at_less_often() -> None:
     quoter, ledger = make_quoter(calm_interval_ms=2000, spread_bps=10), Ledger()
     run(quoter, ledger, S)

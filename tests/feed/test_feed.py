@@ -412,7 +412,7 @@ def test_growing_lag_is_an_overflow_and_starts_afresh(
         assert "old" in feed.health.error_text
 
 
-def test_the_bell_rings_for_prices_and_volume_but_not_for_quantities(
+def test_the_bell_rings_for_prices_volume_and_sweeps_but_not_for_quantities(
     nest: Nest, server: StreamServer, rest: RestServer
 ) -> None:
     with start(nest, server, rest, volume_step_e8=100_000_000) as feed:
@@ -425,6 +425,8 @@ def test_the_bell_rings_for_prices_and_volume_but_not_for_quantities(
         feed.wait_for(lambda book: book.update_id == 12)
         assert not nest.watch.wait(0.05)
         peer.send(trade(2, "0.60000000"))
+        assert nest.watch.wait(5)
+        peer.send(trade(3, "0.00100000", price="99.00000000"))
         assert nest.watch.wait(5)
         peer.send(ticker(13, ask="101.50000000"))
         assert nest.watch.wait(5)

@@ -71,6 +71,16 @@ def test_a_traded_volume_wakes_where_somebody_waits_for_it(tmp_path: Path) -> No
     assert played(path)[-1].book.volume_e8 == 110_000_000
 
 
+def test_a_trade_beyond_the_best_price_wakes(tmp_path: Path) -> None:
+    rows = [
+        (0, ticker(1, "100.00", "101.00")),
+        (100, trade(1, "100.00", "0.10000000")),
+        (200, trade(2, "99.00", "0.10000000")),
+        (300, trade(3, "102.00", "0.10000000")),
+    ]
+    assert [tick.rings for tick in played(record(tmp_path, *rows))] == [True, False, True, True]
+
+
 def test_speed_brings_the_same_prices_sooner(tmp_path: Path) -> None:
     rows = [(ms, ticker(ms + 1, f"{100 + ms // 100}.00", "201.00")) for ms in range(0, 1000, 100)]
     path = record(tmp_path, *rows)

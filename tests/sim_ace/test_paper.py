@@ -22,10 +22,11 @@ from mmd.sim.paper import PaperAddress, PaperOptions
 from mmd.sim.world import FairPrices, LivePrices
 from mmd.words.errors import Unavailable
 from mmd.words.market import Pair
+from mmd.words.source import Source
 from tests.sim_ace.client import HttpClient
 
-BTC_TWD = Pair("BTC", "TWD")
-OPTIONS = PaperOptions(pairs={BTC_TWD: "BTCUSDT"}, balances={"TWD": Decimal(5_000_000)})
+BTC_TWD, ETH_BTC = Pair("BTC", "TWD"), Pair("ETH", "BTC")
+OPTIONS = PaperOptions(pairs={BTC_TWD: Source("BTCUSDT")}, balances={"TWD": Decimal(5_000_000)})
 
 
 @pytest.fixture
@@ -121,7 +122,7 @@ def test_options_survive_their_text_form() -> None:
         speed=2.5,
         replay=(Path("/a/b.gz"),),
         balances={"TWD": Decimal("1.50")},
-        pairs={BTC_TWD: "BTCUSDT"},
+        pairs={BTC_TWD: Source("BTCUSDT"), ETH_BTC: Source("ETHUSDT", "BTCUSDT", divides=True)},
         batch=True,
         rate_limit_per_s=10,
         live_rest_url="https://api.binance.com",
@@ -131,13 +132,18 @@ def test_options_survive_their_text_form() -> None:
 
 def test_price_is_binances_times_the_rate() -> None:
     tops = {"BTCUSDT": (Decimal(60_000), Decimal(60_002)), "ETHFDUSD": (Decimal(1), Decimal(3))}
-    options = PaperOptions(seed=5, pairs={Pair("ETH", "TWD"): "ETHFDUSD"})
+    tops["ETHUSDT"] = (Decimal(3_000), Decimal("3000.1"))
+    options = PaperOptions(
+        seed=5,
+        pairs={Pair("ETH", "TWD"): Source("ETHFDUSD"), ETH_BTC: Source.parse("ETHUSDT / BTCUSDT")},
+    )
     fair = FairPrices(options, tops.get)
     rate = RatePath(5).at(10**12)
     assert fair.at(Pair("USDT", "TWD"), 10**12) == rate
     assert fair.at(BTC_TWD, 10**12) == 60_001 * rate
     assert fair.at(Pair("ETH", "TWD"), 10**12) == 2 * rate
     assert fair.at(Pair("BTC", "USDT"), 10**12) == 60_001
+    assert fair.at(ETH_BTC, 10**12) == Decimal("3000.05") / 60_001
     assert fair.at(Pair("SOL", "TWD"), 10**12) is None
 
 

@@ -156,8 +156,10 @@ def _pairs_of(settings: Settings, files: tuple[Path, ...]) -> tuple[Pair, ...]:
     """The configured pairs whose symbols the files have; all of them without files."""
     if not files:
         return tuple(settings.pairs)
-    known = symbols_in(files)
-    found = tuple(pair for pair, chosen in settings.pairs.items() if chosen.binance in known)
+    known = set(symbols_in(files))
+    found = tuple(
+        pair for pair, chosen in settings.pairs.items() if known >= set(chosen.binance.symbols)
+    )
     if not found:
         raise ConfigError(f"no configured pair follows any of {', '.join(sorted(known))}")
     return found

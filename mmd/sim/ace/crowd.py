@@ -19,7 +19,8 @@ from mmd.words.market import MarketRules, Pair, Side
 Fair = Callable[[Pair, int], Decimal | None]
 """The fair price of a market at a time in ms; None while nobody knows it."""
 
-_TWD_PER_USDT = 32
+_TWD_PER = {"TWD": 1, "USDT": 32, "BTC": 2_000_000}
+"""Roughly, for the size of orders."""
 _BPS = Decimal(10_000)
 
 
@@ -209,7 +210,7 @@ class Crowd:
 
     def _amount(self, market: _Market, fair: Decimal, value_twd: float) -> Decimal:
         rules = market.rules
-        value = Decimal(value_twd if rules.pair.quote == "TWD" else value_twd / _TWD_PER_USDT)
+        value = Decimal(value_twd / _TWD_PER[rules.pair.quote])
         return min(max(rules.round_amount(value / fair), rules.min_amount), rules.max_amount)
 
 

@@ -68,13 +68,14 @@ def _rules(base: str, quote: str, coin: _Coin, price_digits: int) -> MarketRules
 
 
 def all_markets() -> dict[Pair, MarketRules]:
-    """Every market: each coin against TWD and, USDT itself aside, against USDT."""
+    """Every market: each coin against TWD and, USDT itself aside, against USDT; and ETH/BTC."""
     rules = [_rules(base, "TWD", coin, coin.twd_digits) for base, coin in _COINS.items()]
     rules += [
         _rules(base, "USDT", coin, coin.usdt_digits)
         for base, coin in _COINS.items()
         if coin.usdt_digits is not None
     ]
+    rules.append(_rules("ETH", "BTC", _COINS["ETH"], 6))
     return {rule.pair: rule for rule in rules}
 
 

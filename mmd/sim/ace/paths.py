@@ -87,4 +87,6 @@ class PairPaths:
         if coin is None:
             return None
         price = round(Decimal(coin.at(now_ms)), _DIGITS)
-        return round(price * self._rate.at(now_ms), _DIGITS) if pair.quote == "TWD" else price
+        if pair.quote == "TWD":
+            return round(price * self._rate.at(now_ms), _DIGITS)
+        return round(price / Decimal(self._coins[pair.quote].at(now_ms)), _DIGITS)

@@ -65,6 +65,11 @@ class FeedState:
         return (self.status, self._top[0], self._top[2])
 
     @property
+    def last_trade_price(self) -> float:
+        """0 before the first trade."""
+        return self._last_trade_price
+
+    @property
     def wants_seed(self) -> bool:
         """Whether REST must say what holds: this connection has brought no price that counts, and
         there is none that still holds, or all its ids are suspiciously low."""
