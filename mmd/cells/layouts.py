@@ -113,6 +113,8 @@ class HealthState(NamedTuple):
     overflows: int = 0
     errors: int = 0
     last_error: bytes = b""
+    lag_ms: int = 0
+    """How much later than at best messages arrive on this connection."""
 
     @property
     def error_text(self) -> str:
@@ -145,6 +147,9 @@ class QuoteState(NamedTuple):
     """The estimate that spreads widen with."""
     refused: int = 0
     """Orders that the venue refused in a row."""
+    mark: float = 0.0
+    """What `pnl` values the position at: the middle of the newest reference, also while it does
+    not hold any more."""
 
     @property
     def note_text(self) -> str:
@@ -240,8 +245,8 @@ def _flat(kind: type[N], format: str, name: str) -> Layout[N]:
 
 BOOK = _flat(BookState, "=QddddQQQQQQdQqqq", "book")
 DEPTH = Layout("depth", f"=QQqQQ{4 * DEPTH_LEVELS}d", _flatten_depth, _unflatten_depth)
-HEALTH = _flat(HealthState, f"=QQqQQQQQQ{TEXT_BYTES}s", "health")
-QUOTES = _flat(QuoteState, f"=ddddddQddQQqQ{TEXT_BYTES}sQddQ", "quotes")
+HEALTH = _flat(HealthState, f"=QQqQQQQQQ{TEXT_BYTES}sq", "health")
+QUOTES = _flat(QuoteState, f"=ddddddQddQQqQ{TEXT_BYTES}sQddQd", "quotes")
 PARENT = _flat(ParentState, "=Qq", "parent")
 WANTED = _flat(WantedState, "=QQ", "wanted")
 

@@ -12,7 +12,7 @@ from mmd.config.model import Settings
 from mmd.config.paths import Paths
 from mmd.faces import service
 from mmd.faces.site import Site, ensure_world
-from mmd.faces.status import View, look
+from mmd.faces.status import look
 from mmd.processes.sweep import SweepPlan, sweep
 from mmd.records import killed
 from mmd.sim import paper
@@ -26,7 +26,7 @@ CONSOLE = "MMD_CONSOLE"
 _PROOF_PATIENCE_S = 20.0
 
 
-def start(site: Site, replay: Sequence[Path], foreground: bool, wait_s: float) -> View:
+def start(site: Site, replay: Sequence[Path], foreground: bool, wait_s: float) -> None:
     """Starts everything and waits until every pair quotes.
 
     Raises AlreadyRunning, ConfigError, Unavailable, NotQuoting.
@@ -58,7 +58,6 @@ def start(site: Site, replay: Sequence[Path], foreground: bool, wait_s: float) -
         if not had_world:
             paper.stop(site.paths.home)
         raise
-    return look(site.paths)
 
 
 def not_quoting(paths: Paths, settings: Settings) -> list[str]:

@@ -30,7 +30,7 @@ class Heart:
         before = cell.read()
         # Counters go on over restarts of the child, so that an operator sees their sum.
         self._state = before._replace(
-            pid=os.getpid(), ready=0, connected=0, progress=0, waiting=0, last_error=b""
+            pid=os.getpid(), ready=0, connected=0, progress=0, waiting=0, last_error=b"", lag_ms=0
         )
         self.beat()
 

@@ -199,6 +199,7 @@ class Feed:
             progress=self._messages,
             connected=int(session is not None),
             waiting=int(session is not None and session.more),
+            lag_ms=self._overload.lag_ms,
         )
 
     # The stream.

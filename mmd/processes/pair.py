@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
+from decimal import Decimal
 from random import Random
 from typing import Any
 
@@ -136,6 +137,7 @@ class Worker:
         self.generation = job.wanted.read().generation
         self.limits = self.age_limits()
         self.started_ms, self.started_ns = started_ms, clock_ns()
+        self.mark: Decimal | None = None
         self.books_kept = AccountReader(job.store, job.pair, job.instance)
         self.spool = Spool.of_home(context.home)
         self.guards = Safeguards(
@@ -441,18 +443,20 @@ class Worker:
                 self_trades=self.selftrader.done.count,
                 self_traded_amount=float(self.selftrader.done.amount),
                 refused=self.guards.refused,
+                mark=float(self.mark or 0),
                 volatility_bps=self.quoter.market.volatility.bps(now_ns),
             )
         )
         self.context.heart.beat(progress=self.job.book.counter)
 
     def profit(self) -> float:
-        """Realised and unrealised profit in quote currency, at the reference's middle."""
+        """Realised and unrealised profit in quote currency, at the newest reference's middle."""
         result, reference = self.books_kept.result, self.quoter.reference
-        if reference is None:
+        if reference is not None:
+            self.mark = (reference.bid + reference.ask) / 2
+        if self.mark is None:
             return float(result.realised)
-        middle = (reference.bid + reference.ask) / 2
-        return float(result.realised + result.unrealised(middle))
+        return float(result.realised + result.unrealised(self.mark))
 
     def best_resting(self, side: Side) -> float:
         """Our best price of a side that rests on the venue; 0 if none does."""

@@ -135,13 +135,13 @@ class Store:
             connection.execute("UPDATE cursor SET trade_no = ?", (str(last),))
         return new
 
-    def fills(self, after_id: int = 0, pair: Pair | None = None) -> list[Fill]:
+    def fills(self, after_id: int = 0, pair: Pair | None = None, since_ms: int = 0) -> list[Fill]:
         """Fills of one pair, or of all, recorded after the one with the given id, in the order of
-        recording."""
+        recording; those at the venue's time `since_ms` or later."""
         with faults():
             rows = self._connection.execute(
-                "SELECT * FROM fills WHERE id > ? AND pair LIKE ? ORDER BY id",
-                (after_id, _pattern(pair)),
+                "SELECT * FROM fills WHERE id > ? AND pair LIKE ? AND time_ms >= ? ORDER BY id",
+                (after_id, _pattern(pair), since_ms),
             ).fetchall()
         return [_fill(row) for row in rows]
 

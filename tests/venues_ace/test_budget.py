@@ -8,7 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from decimal import Decimal
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmd.venues.ace.budget import Bucket, Budget, BudgetSpec, Priority
+from mmd.venues.ace.budget import Bucket, Budget, BudgetSpec, Priority, left
 from mmd.venues.ace.calls import balances, cancel
 from mmd.venues.ace.protocol import Call
 from mmd.venues.ace.throttle import Throttled
@@ -245,3 +245,18 @@ def test_a_throttled_caller_tells_the_others_to_slow_down(tmp_path: Path) -> Non
         with pytest.raises(RateLimited):
             throttled.call(balances())
         assert not budget.try_take(Priority.TOUCH, time.monotonic_ns())
+
+
+def test_who_merely_looks_sees_what_is_left_even_while_the_lock_is_held(tmp_path: Path) -> None:
+    chosen = spec(tmp_path)
+    now_ns = time.monotonic_ns()
+    assert left(chosen, now_ns) is None, "nobody has used it yet"
+    with closing(Budget(chosen, "key")) as budget:
+        assert take_all(budget, Priority.TOUCH, now_ns) == 20
+        file = next(tmp_path.glob("budget-*"))
+        with file.open("r+b") as held:
+            fcntl.lockf(held, fcntl.LOCK_EX)
+            assert left(chosen, now_ns) == 0
+            assert left(chosen, now_ns + SECOND) == 10
+            assert left(chosen, now_ns + 60 * SECOND) == 20
+    assert left(spec(tmp_path, None), now_ns) is None

@@ -110,7 +110,7 @@ def test_a_stalled_feed_is_seen_at_once(site: Site, page: Page) -> None:
     page.wait("document.querySelector('#books').innerText.includes('disconnected')")
     page.wait("document.querySelector('#pairs').innerText.includes('not quoting')")
     assert "Binance's book is disconnected" in _text(page, "#pairs")
-    assert page.ask("document.title") == "(2) mmd"
+    assert page.ask("document.title") == "(3) mmd"
 
 
 def stalled() -> Sight:

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console
 
 from mmd.config.paths import Paths
 from mmd.faces.site import Site
 from mmd.words.market import Pair
 
+PIPE_COLUMNS = 160
 EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -38,3 +40,9 @@ def site(config: Path | None = None) -> Site:
     """The installation that this process belongs to."""
     paths = Paths.default(os.environ)
     return Site(paths, (config or paths.pairs_yaml).absolute(), os.environ)
+
+
+def terminal() -> Console:
+    """A terminal as it is; a file or a pipe as wide as need be."""
+    console = Console()
+    return console if console.is_terminal else Console(width=PIPE_COLUMNS)

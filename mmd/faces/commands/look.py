@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from pathlib import Path
 
 import click
 from rich.console import Console
@@ -12,30 +13,38 @@ from rich.live import Live
 
 from mmd.config.paths import Paths
 from mmd.faces import explain as explaining
-from mmd.faces.commands.common import PairName
-from mmd.faces.status import look, print_status, render, to_json
+from mmd.faces.commands.common import PairName, config_option, site, terminal
+from mmd.faces.glance import Glances, profits_today
+from mmd.faces.status import look, to_json
+from mmd.faces.status_view import render
 from mmd.words.market import Pair
+
+_WATCH_EVERY_S = 0.5
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.option("--watch", is_flag=True, help="Keep on showing, until Ctrl-C.")
-def status(as_json: bool, watch: bool) -> None:
-    """What runs and what it quotes."""
-    paths = Paths.default(os.environ)
+@config_option
+def status(as_json: bool, watch: bool, config: Path | None) -> None:
+    """What runs and what it quotes, whether it is well and what it earns."""
+    chosen = site(config)
+    glances = Glances(chosen, many=watch)
     if as_json:
-        click.echo(json.dumps(to_json(look(paths)), indent=2))
+        seen, extras = glances.look()
+        shown = to_json(look(chosen.paths), profits_today(seen, extras))
+        click.echo(json.dumps(shown, indent=2))
         return
-    console = Console()
+    console = terminal()
     if not watch:
-        print_status(look(paths), console)
+        console.print(render(*glances.look(), console.width))
         return
-    first = render(look(paths), console.width)
-    with Live(first, console=console, screen=console.is_terminal) as live:
+    with Live(render(*glances.look(), console.width), console=console, screen=console.is_terminal,
+              auto_refresh=False) as live:  # fmt: skip
         try:
             while True:
-                time.sleep(0.5)
-                live.update(render(look(paths), console.width), refresh=True)
+                time.sleep(_WATCH_EVERY_S)
+                live.update(render(*glances.look(), console.width), refresh=True)
         except KeyboardInterrupt:
             return
 

@@ -8,23 +8,15 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import click
-from rich.console import Console
 
 from mmd.faces import pnl as profit
 from mmd.faces import trades as fills
-from mmd.faces.commands.common import PairName, config_option, site
+from mmd.faces.commands.common import PairName, config_option, site, terminal
 from mmd.faces.status import look
 from mmd.words.market import Pair
 
 _CSV = click.option("--csv", "as_csv", is_flag=True, help="For spreadsheets.")
-_PIPE_COLUMNS = 160
 _JSON = click.option("--json", "as_json", is_flag=True, help="For programs.")
-
-
-def _console() -> Console:
-    """A terminal as it is; into a file or a pipe as wide as need be."""
-    console = Console()
-    return console if console.is_terminal else Console(width=_PIPE_COLUMNS)
 
 
 @click.command()
@@ -49,7 +41,7 @@ def trades(
     elif as_csv:
         click.echo("\n".join(fills.csv_lines(fills.COLUMNS, fills.to_rows(rows, zone))))
     else:
-        console = _console()
+        console = terminal()
         console.print(fills.render(rows, zone, console.width))
 
 
@@ -73,5 +65,5 @@ def pnl(pair: Pair | None, as_csv: bool, as_json: bool, config: Path | None) -> 
     elif as_csv:
         click.echo("\n".join(fills.csv_lines(profit.COLUMNS, profit.to_rows(lines))))
     else:
-        console = _console()
+        console = terminal()
         console.print(profit.render(lines, console.width))

@@ -8,9 +8,10 @@ import click
 from rich.console import Console
 
 from mmd.faces import operate
-from mmd.faces.commands.common import EXISTING, config_option, site
+from mmd.faces.commands.common import EXISTING, config_option, site, terminal
+from mmd.faces.glance import Glances
 from mmd.faces.service import AlreadyRunning
-from mmd.faces.status import print_status
+from mmd.faces.status_view import render
 
 
 @click.command()
@@ -26,15 +27,15 @@ from mmd.faces.status import print_status
 )
 def start(config: Path | None, foreground: bool, replay: tuple[Path, ...], wait_s: float) -> None:
     """Start everything; returns once every pair quotes."""
-    console = Console()
+    console = terminal()
     chosen = site(config)
     try:
         with console.status("starting; waiting until every pair quotes on both sides"):
-            view = operate.start(chosen, replay, foreground, wait_s)
+            operate.start(chosen, replay, foreground, wait_s)
     except AlreadyRunning as error:
         console.print(f"{error}. See: mmd status")
         return
-    print_status(view, console)
+    console.print(render(*Glances(chosen).look(), console.width))
     console.print(f"Logs: {chosen.paths.log}   Watch: mmd status --watch   Stop: mmd stop")
 
 

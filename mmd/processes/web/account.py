@@ -10,8 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mmd.processes.earned import Earned
 from mmd.records.alerts import Alert, Place, Spool
 from mmd.records.store import Fill, Snapshot, Store
+from mmd.records.today import Today
 from mmd.venues.ace import calls
 from mmd.venues.ace.budget import Budget, BudgetSpec, Priority
 from mmd.venues.ace.client import AceClient
@@ -35,13 +37,14 @@ class Account:
     balances: dict[str, Balance] = field(default_factory=dict)
     alerts: list[Alert] = field(default_factory=list)
     """New since the last look."""
+    earned: Earned = field(default_factory=Earned)
 
 
 class Records:
     """Follows the account's records and the alerts. All calls must come from one thread."""
 
-    def __init__(self, path: Path, spool: Spool) -> None:
-        self._path, self._spool = path, spool
+    def __init__(self, path: Path, spool: Spool, today: Today) -> None:
+        self._path, self._spool, self._today = path, spool, today
         self._store: Store | None = None
         self._last_fill = 0
         self._last_list = 0
@@ -62,13 +65,14 @@ class Records:
             snapshot = store.newest_open_orders(self._last_list)
             fills = store.fills(self._last_fill)
             balances = store.balances()
+            earned = Earned(self._today.read(store), store.prices(), True)
         except Unavailable:
             return Account(alerts=alerts)
         if snapshot is not None:
             self._last_list = snapshot.number
         if fills:
             self._last_fill = fills[-1].id
-        return Account(fills, snapshot, balances, alerts)
+        return Account(fills, snapshot, balances, alerts, earned)
 
     def _open(self) -> Store | None:
         if self._store is None and self._path.exists():

@@ -13,12 +13,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from aiohttp import web
 
 from mmd.config.paths import Paths
 from mmd.config.secrets import Secret
 from mmd.processes.context import BEAT_EVERY_S, ChildContext
+from mmd.processes.earned import Earned
+from mmd.processes.pace import Pace
 from mmd.processes.sight import Look, Sight
 from mmd.processes.web import view
 from mmd.processes.web.account import Account, Records, Thread, VenueBooks
@@ -26,6 +29,8 @@ from mmd.processes.web.guard import Guard
 from mmd.processes.web.hub import Hub
 from mmd.processes.web.pages import Pages
 from mmd.records.alerts import Spool
+from mmd.records.today import Today
+from mmd.venues.ace import budget
 from mmd.venues.ace.budget import BudgetSpec
 from mmd.venues.ace.endpoint import AceEndpoint
 from mmd.words.errors import Unavailable
@@ -135,7 +140,10 @@ class Sampler:
         self._job = job
         self.hub = Hub()
         self.state = State(job.mode, job.time_zone)
-        self._records = Records(job.store, spool)
+        today = Today(job.instance, ZoneInfo(job.time_zone))
+        self._records = Records(job.store, spool, today)
+        self._pace = Pace()
+        self._earned = Earned()
         self._books = VenueBooks(job.ace, job.budget)
         self._record_thread, self._venue_thread = Thread("records"), Thread("venue")
         self._asking: asyncio.Future[dict[Pair, OrderBook]] | None = None
@@ -159,7 +167,10 @@ class Sampler:
     def _take_sight(self, sight: Sight) -> None:
         state = self.state
         happened = state.history.take(sight)
-        state.present = view.present(sight, self._job.mode)
+        self._pace.take(sight)
+        left = budget.left(self._job.budget, sight.now_ns)
+        extras = view.Extras(self._job.mode, self._earned, self._pace, left, self._job.budget)
+        state.present = view.present(sight, extras)
         self._send("now", state.present)
         if happened:
             self._send("events", happened)
@@ -168,6 +179,8 @@ class Sampler:
         loop = asyncio.get_running_loop()
         account = await loop.run_in_executor(self._record_thread.executor, self._records.look)
         state = self.state
+        if account.earned.is_known:
+            self._earned = account.earned
         if account.alerts:
             self._send("events", state.history.hear(account.alerts))
         if account.fills:

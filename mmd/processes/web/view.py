@@ -9,10 +9,14 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from mmd.cells.layouts import BookState, BookStatus, HealthState, QuoteState
+from mmd.cells.layouts import BookState, HealthState, QuoteState
+from mmd.processes.earned import Earned
+from mmd.processes.pace import Pace
 from mmd.processes.sight import UP, Process, Sight
+from mmd.processes.troubles import book_word, pair_word, shown_name, tone, troubles
 from mmd.records.alerts import Alert
 from mmd.records.store import Fill
+from mmd.venues.ace.budget import BudgetSpec
 from mmd.words.ids import Owner, owner_of
 from mmd.words.market import Balance, Order, OrderBook, Pair, Side
 
@@ -31,69 +35,101 @@ def event(kind: str, document: object) -> bytes:
     return f"event: {kind}\ndata: {text}\n\n".encode()
 
 
-def present(sight: Sight, mode: str) -> Json:
+@dataclass(frozen=True)
+class Extras:
+    """What the cells don't tell."""
+
+    mode: str
+    earned: Earned = field(default_factory=Earned)
+    pace: Pace = field(default_factory=Pace)
+    budget_left: int | None = None
+    """Requests that could be sent at once."""
+    budget: BudgetSpec | None = None
+
+
+def present(sight: Sight, extras: Extras) -> Json:
     """Everything that changes from second to second."""
     return {
         "t": int(sight.wall_s * 1000),
-        "mode": mode,
+        "mode": extras.mode,
         "parent": {
             "state": sight.parent_state,
             "pid": sight.parent_pid,
             "since": sight.parent_since_s,
         },
-        "pairs": [_pair(sight, process) for process in sight.group("pairs")],
+        "troubles": [trouble._asdict() for trouble in troubles(sight)],
+        "sum": _sum(sight, extras),
+        "pairs": [_pair(sight, process, extras.earned) for process in sight.group("pairs")],
         "books": [
-            _book(sight, process) for process in (*sight.group("feeds"), *sight.group("rates"))
+            _book(sight, process, extras.pace)
+            for process in (*sight.group("feeds"), *sight.group("rates"))
         ],
         "processes": [_process(sight, process) for process in sight.processes],
     }
 
 
-def _pair(sight: Sight, process: Process) -> Json:
+def _sum(sight: Sight, extras: Extras) -> Json:
+    """All pairs together."""
+    rates = [extras.pace.per_s(process.name) for process in sight.group("pairs")]
+    known = [rate for rate in rates if rate is not None]
+    budget = extras.budget
+    return {
+        "today": _number(extras.earned.profit_twd(sight)),
+        "fills": extras.earned.fills if extras.earned.is_known else None,
+        "volume": _number(extras.earned.volume_twd(sight)),
+        "requests": round(sum(known), 1) if known else None,
+        "limit": None if budget is None else _number(budget.rate_per_s),
+        "burst": None if budget is None else budget.burst,
+        "left": extras.budget_left,
+    }
+
+
+def _number(value: Decimal | None) -> float | None:
+    return None if value is None else float(value)
+
+
+def _pair(sight: Sight, process: Process, earned: Earned) -> Json:
     quotes = sight.quotes.get(process.member, QuoteState())
+    word, pair = pair_word(process, quotes), Pair.parse(process.member)
+    is_up = process.state in UP
     return {
         "slug": process.member,
-        "name": str(Pair.parse(process.member)),
+        "name": str(pair),
         "state": process.state,
-        "word": _word(process, quotes),
-        "paused": bool(quotes.paused),
+        "word": word,
+        "tone": tone(word),
+        "paused": bool(quotes.paused) or word == "killed",
         "ref": [quotes.reference_bid, quotes.reference_ask],
         "rate": [quotes.rate_bid, quotes.rate_ask],
         "best": [quotes.best_bid, quotes.best_ask],
         "open": quotes.open_orders,
         "position": quotes.position,
         "pnl": quotes.pnl,
+        "today": _number(earned.profit(pair, quotes)),
         "fills": quotes.fills,
         "requests": quotes.requests,
         "age": quotes.price_age_ms,
         "restarts": process.restarts,
-        "note": quotes.note_text,
+        "note": quotes.note_text or ("" if is_up else process.text),
         "error": _health(sight, process).error_text,
     }
 
 
-def _word(process: Process, quotes: QuoteState) -> str:
-    """How a pair is, in a word or two."""
-    if process.state not in UP and not (process.state == "starting" and quotes.best_bid):
-        return process.state.replace("_", " ")
-    if quotes.paused:
-        return "paused"
-    sides = bool(quotes.best_bid) + bool(quotes.best_ask)
-    return ("not quoting", "one side", "quoting")[sides]
-
-
-def _book(sight: Sight, process: Process) -> Json:
+def _book(sight: Sight, process: Process, pace: Pace) -> Json:
     book, health = sight.books.get(process.member, BookState()), _health(sight, process)
-    is_rate = process.group == "rates"
+    word, rate = book_word(process, book), pace.per_s(process.name)
     return {
-        "name": str(Pair.parse(process.member)) if is_rate else process.member.upper(),
-        "kind": "rate" if is_rate else "feed",
+        "name": shown_name(process),
+        "kind": process.group,
         "state": process.state,
-        "word": "live" if book.is_valid else BookStatus(book.status).name.lower().replace("_", " "),
+        "word": word,
+        "tone": tone(word),
         "bid": book.bid_price if book.is_valid else 0,
         "ask": book.ask_price if book.is_valid else 0,
         "age": max(0, book.age_ns(sight.now_ns)) // 1_000_000 if book.last_frame_ns else -1,
         "messages": health.messages,
+        "rate": None if rate is None else round(rate, 1),
+        "lag": health.lag_ms if process.group == "feeds" else None,
         "overflows": health.overflows,
     }
 
@@ -104,10 +140,12 @@ def _process(sight: Sight, process: Process) -> Json:
         "name": process.name,
         "pid": process.pid,
         "state": process.state,
+        "tone": tone(process.state.replace("_", " ")),
         "since": process.since_s,
         "restarts": process.restarts,
         "memory": round(process.memory_mb, 1),
         "errors": health.errors,
+        "error": health.error_text,
         "text": process.text,
     }
 

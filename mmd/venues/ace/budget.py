@@ -16,6 +16,7 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
+import struct
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ _LOCK_NAP_S = 0.0005
 _STUCK_NS = 1_000_000_000
 """For so long after a vain wait, the lock is tried once and not waited for."""
 _LONGEST_SLOW_DOWN_S = 60.0
+_SIZE = 32
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -168,6 +170,29 @@ class Budget:
         return 0 if time.monotonic_ns() < self._stuck_until_ns else _LOCK_WAIT_NS
 
 
+def left(spec: BudgetSpec, now_ns: int) -> int | None:
+    """How many requests could be sent at once now, for who merely looks: takes no lock, and where
+    several keys have been in use, looks at the one used last. None: no limit, or none is in use."""
+    if spec.rate_per_s is None:
+        return None
+    found = [_glance(path) for path in spec.folder.glob("budget-*")]
+    buckets = [bucket for bucket in found if bucket is not None]
+    if not buckets:
+        return None
+    newest = max(buckets, key=lambda bucket: bucket.updated_ns)
+    rate = int(spec.rate_per_s * _TOKEN / 10**9)
+    return max(0, newest.at(now_ns, rate, spec.burst * _TOKEN).level // _TOKEN)
+
+
+def _glance(path: Path) -> Bucket | None:
+    """The bucket in a file; None when it was not used since the machine started."""
+    words = path.read_bytes()
+    if len(words) != _SIZE:
+        return None
+    boot, updated_ns, level, blocked_until_ns = struct.unpack("=4q", words)
+    return Bucket(level, updated_ns, blocked_until_ns) if boot == _boot_number() else None
+
+
 class _SharedBucket:
     """The file: four 8-byte words, each written by one move.
 
@@ -179,8 +204,8 @@ class _SharedBucket:
 
     def __init__(self, path: Path, burst: int) -> None:
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        os.ftruncate(self._fd, 32)
-        self._map = mmap.mmap(self._fd, 32)
+        os.ftruncate(self._fd, _SIZE)
+        self._map = mmap.mmap(self._fd, _SIZE)
         self._words = memoryview(self._map).cast("q")
         self._full = Bucket(burst, 0, 0)
         self._boot = _boot_number()

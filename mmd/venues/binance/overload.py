@@ -16,6 +16,8 @@ class Overload:
     lag_limit_ms: float = 1_000.0
     patience_ns: int = 2_000_000_000
     """Lag or backlog must stay over its limit for longer than this."""
+    lag_ms: int = 0
+    """Growth of the lag at the last message."""
     _least_lag_ms: int | None = None
     _lagging_since_ns: int | None = None
     _full_since_ns: int | None = None
@@ -25,7 +27,8 @@ class Overload:
         lag = wall_ms - event_ms
         if self._least_lag_ms is None or lag < self._least_lag_ms:
             self._least_lag_ms = lag
-        if lag - self._least_lag_ms <= self.lag_limit_ms:
+        self.lag_ms = lag - self._least_lag_ms
+        if self.lag_ms <= self.lag_limit_ms:
             self._lagging_since_ns = None
         elif self._lagging_since_ns is None:
             self._lagging_since_ns = now_ns

@@ -211,7 +211,9 @@ def open_session(
             **options,
         )
     except websocket.WebSocketBadStatusException as error:
-        raise refusal(error.status_code, error.resp_headers or {}, str(error)) from None
+        body = error.resp_body or b""
+        text = body.decode("utf-8", "replace") or error.status_message or ""
+        raise refusal(error.status_code, error.resp_headers or {}, text) from None
     except (websocket.WebSocketException, OSError, ValueError) as error:
         raise Unavailable(f"can't connect to {host}: {type(error).__name__}: {error}") from None
     assert opened.sock is not None

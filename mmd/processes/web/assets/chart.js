@@ -16,6 +16,7 @@ class Chart {
     this.spanMs = 5 * 60e3;
     this.pointer = null;
     this.zone = undefined;
+    this.units = ["", ""];
     canvas.addEventListener("pointermove", (move) => {
       this.pointer = move.offsetX;
       this.draw();
@@ -79,8 +80,8 @@ class Chart {
       return;
     }
     this.prices(boxes[0], shown);
-    this.line(boxes[1], shown, 5, "position", "accent");
-    this.line(boxes[2], shown, 6, "profit", "accent");
+    this.line(boxes[1], shown, 5, "position " + this.units[0], [0]);
+    this.line(boxes[2], shown, 6, "profit in all " + this.units[1], []);
     if (this.pointer !== null) this.cross(boxes, shown);
   }
 
@@ -219,14 +220,14 @@ class Chart {
     this.text(text, this.right + 6, y, "card");
   }
 
-  line(box, shown, index, title, colour) {
-    const values = shown.filter(isKnown).map((point) => point[index]);
-    const [low, high] = padded(Math.min(0, ...values), Math.max(0, ...values), 0);
-    this.valueAxis(box, low, high, 4);
+  line(box, shown, index, title, always) {
+    const values = [...always, ...shown.filter(isKnown).map((point) => point[index])];
+    const [low, high] = values.length ? padded(Math.min(...values), Math.max(...values), 0) : [-1, 1];
+    this.valueAxis(box, low, high, 3);
     const y = (value) => scaleY(box, low, high, value);
-    this.rule(this.left, y(0), this.right, y(0), "dim");
+    if (low < 0 && high > 0) this.rule(this.left, y(0), this.right, y(0), "dim");
     const { pen } = this;
-    pen.strokeStyle = this.colour(colour);
+    pen.strokeStyle = this.colour("accent");
     pen.lineWidth = 1.6;
     for (const run of runs(shown, isKnown)) {
       pen.beginPath();

@@ -2,8 +2,7 @@
 
 const SPANS = [["5 min", 5], ["15 min", 15], ["1 h", 60]];
 const LOST_MS = 5000;
-const GOOD = ["quoting", "ready", "running", "live"];
-const BAD = ["parked", "stalled", "dead", "silent", "disconnected", "unreachable", "crossed"];
+const MOST_TROUBLES = 4;
 const TEXTS = {
   pause: "Pull all quotes of %s and keep them away?",
   resume: "Let %s quote again?",
@@ -19,6 +18,7 @@ let events = [];
 let source = null;
 let followed = "";
 let ladder = null;
+let centred = "";
 let fills = [];
 
 // Small helpers.
@@ -40,14 +40,24 @@ function cell(text, name = "") {
   return element("td", text, name);
 }
 
-function tone(word) {
-  return GOOD.includes(word) ? "good" : BAD.includes(word) ? "bad" : "warn";
-}
-
 function price(value) {
   if (!value) return "–";
   const places = value >= 1e5 ? 1 : value >= 1000 ? 2 : value >= 1 ? 4 : 8;
   return value.toLocaleString("en-US", { maximumFractionDigits: places });
+}
+
+function money(value) {
+  if (value === null) return "–";
+  const rounded = Math.round(value) || 0;
+  return (rounded > 0 ? "+" : "") + rounded.toLocaleString("en-US");
+}
+
+function gain(value) {
+  return Math.round(value) > 0 ? "good" : Math.round(value) < 0 ? "bad" : "";
+}
+
+function count(number, what) {
+  return `${number.toLocaleString("en-US")} ${what}${number === 1 ? "" : "s"}`;
 }
 
 function age(ms) {
@@ -85,18 +95,60 @@ function showHead() {
   at("mode").textContent = now.mode;
   at("mode").className = "badge " + (now.mode === "live" ? "bad" : "");
   at("parent").textContent = state;
-  at("parent").className = "badge " + tone(state);
+  at("parent").className = "badge " + (state === "running" ? "good" : "bad");
   at("uptime").textContent = state === "running" ? "up " + duration(now.t / 1000 - now.parent.since) : "";
   at("clock").textContent = clock(now.t);
-  const wrong = now.pairs.filter((pair) => pair.word !== "quoting").length;
-  document.title = (wrong ? `(${wrong}) ` : "") + "mmd";
+  document.title = (now.troubles.length ? `(${now.troubles.length}) ` : "") + "mmd";
 }
 
 function figure(title, value, below = "", name = "") {
   const made = element("div");
   made.append(element("span", title), element("strong", value, name));
-  if (below) made.append(document.createTextNode(" "), element("small", below));
+  if (below) made.append(element("small", below));
   return made;
+}
+
+// Is it well, and does it earn?
+
+function tile(title, value, below, name = "") {
+  const made = element("div", "", "card tile");
+  made.append(element("span", title), element("strong", value, name), element("small", below));
+  return made;
+}
+
+function healthTile() {
+  const { troubles } = now;
+  const made = tile("Health", troubles.length ? count(troubles.length, "trouble") : "All well", "");
+  made.classList.add("health");
+  made.querySelector("strong").className = troubles.length ? troubles[0].tone : "good";
+  const lines = troubles.slice(0, MOST_TROUBLES).map(({ subject, text, tone }) => {
+    const line = element("small", "", tone);
+    line.append(element("b", subject), document.createTextNode(" " + text));
+    return line;
+  });
+  if (troubles.length > MOST_TROUBLES) {
+    lines.push(element("small", `and ${troubles.length - MOST_TROUBLES} more`));
+  }
+  made.lastChild.replaceWith(...(lines.length ? lines : [element("small", "everything runs, every price is fresh")]));
+  return made;
+}
+
+function showGlance() {
+  const { sum, pairs, processes } = now;
+  const quoting = pairs.filter((pair) => pair.word === "quoting").length;
+  const orders = pairs.reduce((total, pair) => total + pair.open, 0);
+  const restarts = processes.reduce((total, process) => total + process.restarts, 0);
+  const errors = processes.reduce((total, process) => total + process.errors, 0);
+  const limit = sum.limit === null ? "no limit" : `limit ${sum.limit}; ${sum.left ?? "–"} of ${sum.burst} in reserve`;
+  const tiles = [
+    healthTile(),
+    tile("Profit today, TWD", money(sum.today), sum.fills === null ? "nothing recorded yet" : `from ${count(sum.fills, "fill")} since midnight`, gain(sum.today)),
+    tile("Traded today, TWD", sum.volume === null ? "–" : Math.round(sum.volume).toLocaleString("en-US"), "bought and sold"),
+    tile("Pairs quoting", `${quoting} of ${pairs.length}`, count(orders, "order") + " on ACE", quoting === pairs.length ? "" : "bad"),
+    tile("Requests a second", sum.requests === null ? "–" : sum.requests.toFixed(1), limit),
+    tile("Restarts", String(restarts), count(errors, "error") + " counted", restarts ? "warn" : ""),
+  ];
+  replace("glance", tiles);
 }
 
 function pairCard(pair) {
@@ -105,22 +157,21 @@ function pairCard(pair) {
   card.dataset.slug = pair.slug;
   card.setAttribute("aria-pressed", String(pair.slug === chosen()));
   const top = element("div", "", "top");
-  top.append(element("b", pair.name), element("span", pair.word, "badge " + tone(pair.word)));
+  top.append(element("b", pair.name), element("span", pair.word, "badge " + pair.tone));
   top.append(element("span", "", "grow"));
-  if (pair.restarts) top.append(element("span", `${pair.restarts} restarts`, "dim"));
+  if (pair.restarts) top.append(element("span", count(pair.restarts, "restart"), "dim"));
   const prices = element("div", "", "prices");
   const middle = (pair.ref[0] + pair.ref[1]) / 2;
-  const profit = Math.round(pair.pnl).toLocaleString("en-US");
   prices.append(
     figure("Our bid", price(pair.best[0]), bps(pair.ref[0], pair.best[0])),
-    figure("Reference", price(middle), age(pair.age)),
+    figure("Reference", price(middle), age(pair.age) + " old"),
     figure("Our ask", price(pair.best[1]), bps(pair.best[1], pair.ref[1])),
-    figure("Position", plain(pair.position), "", ""),
-    figure("Profit " + pair.name.split("/")[1], profit, "", pair.pnl > 0 ? "good" : pair.pnl < 0 ? "bad" : ""),
-    figure("Orders", String(pair.open), `${pair.fills} fills`),
+    figure("Position " + pair.name.split("/")[0], plain(pair.position), count(pair.fills, "fill")),
+    figure("Today " + pair.name.split("/")[1], money(pair.today), "in all " + money(pair.pnl), gain(pair.today)),
+    figure("Orders", String(pair.open), count(pair.requests, "request")),
   );
   card.append(top, prices);
-  if (pair.note) card.append(element("div", pair.note, "note"));
+  if (pair.note) card.append(element("div", pair.note, "note " + pair.tone));
   else if (pair.error) card.append(element("div", "last error: " + pair.error, "note"));
   return card;
 }
@@ -163,18 +214,15 @@ function showPairs() {
   replace("pairs", now.pairs.map(pairCard));
 }
 
-function bookWord(book) {
-  return ["ready", "running"].includes(book.state) ? book.word : book.state.replace("_", " ");
-}
-
 function showBooks() {
   replace("books", now.books.map((book) => row(
     cell(book.name),
-    cell(bookWord(book), tone(bookWord(book))),
+    cell(book.word, book.tone),
     cell(price(book.bid), "r"),
     cell(price(book.ask), "r"),
     cell(age(book.age), "r"),
-    cell(book.messages.toLocaleString("en-US"), "r wide"),
+    cell(book.rate === null ? "–" : book.rate.toLocaleString("en-US"), "r wide"),
+    cell(book.lag === null ? "–" : book.lag + " ms", "r wide"),
     cell(String(book.overflows), "r wide" + (book.overflows ? " warn" : "")),
   )));
 }
@@ -191,12 +239,14 @@ function commandButton(what, name, sign = what) {
 function showProcesses() {
   replace("processes", now.processes.map((process) => {
     const name = cell(process.name);
-    if (!["ready", "running"].includes(process.state) && process.text) name.append(element("small", process.text));
+    if (process.tone !== "good" && process.text) name.append(element("small", process.text));
+    else if (process.error) name.append(element("small", "last error: " + process.error));
+    name.title = process.error;
     const command = cell("", "r");
     command.append(commandButton("restart", process.name, "↻"));
     return row(
       name,
-      cell(process.state.replace("_", " "), tone(process.state)),
+      cell(process.state.replace("_", " "), process.tone),
       cell(process.pid ? String(process.pid) : "–", "r wide"),
       cell(process.pid ? duration(now.t / 1000 - process.since) : "–", "r"),
       cell(process.memory ? process.memory.toFixed(0) : "–", "r"),
@@ -236,6 +286,8 @@ function showDetail() {
   if (!pair) return;
   at("detail-title").textContent = pair.name;
   at("detail-note").textContent = pair.note;
+  at("detail-note").className = "note " + pair.tone;
+  chart.units = pair.name.split("/");
   replace("commands", [
     commandButton(pair.paused ? "resume" : "pause", "pairs:" + pair.slug),
     commandButton("restart", "pairs:" + pair.slug),
@@ -260,8 +312,10 @@ function showLadder() {
   const pair = now && now.pairs.find((one) => one.slug === chosen());
   if (!pair || !ladder || ladder.slug !== pair.slug) {
     replace("ladder", []);
+    at("ladder-note").textContent = "";
     return;
   }
+  at("ladder-note").textContent = ladder.book ? "" : "ACE's own book is fetched when the request budget allows it";
   const middle = (pair.ref[0] + pair.ref[1]) / 2;
   const line = (level, name) => {
     const made = row(
@@ -277,11 +331,21 @@ function showLadder() {
   const between = cell(middle ? "reference " + price(middle) : "no reference");
   between.colSpan = 4;
   split.append(between);
+  split.id = "ladder-middle";
   replace("ladder", [
     ...ladderRows("asks").map((level) => line(level, "ask")),
     split,
     ...ladderRows("bids").map((level) => line(level, "bid")),
   ]);
+  if (centred !== pair.slug) centreLadder(pair.slug);
+}
+
+// The prices next to the reference matter most; where the box is too small for all, they are in it.
+
+function centreLadder(slug) {
+  const box = at("ladder-box");
+  box.scrollTop = at("ladder-middle").offsetTop - box.clientHeight / 2;
+  centred = slug;
 }
 
 // News.
@@ -291,6 +355,7 @@ function take(present) {
   heard = Date.now();
   at("lost").hidden = true;
   showHead();
+  showGlance();
   showPairs();
   showBooks();
   showProcesses();
