@@ -129,8 +129,13 @@ class Desk:
         room = max(self.max_in_flight - self._trading, 0)
         priorities = [_PRIORITY[request[0].urgency] for request in requests[:room]]
         granted = self.budget.grant(priorities, now_ns)
-        for request in requests[:granted]:
-            self._start(request, now_ns, expires_ns)
+        begun = [self._start(request, now_ns, expires_ns) for request in requests[:granted]]
+        for request, work in zip(requests, begun, strict=False):  # only now: all are on their way
+            if work is None:
+                self.on_change()
+                continue
+            with _because(request):
+                self._trade(work)
         return sum(map(len, requests[granted:]))
 
     async def place_opposites(
@@ -200,6 +205,9 @@ class Desk:
 
     def _requests(self, actions: list[A]) -> list[list[A]]:
         """Which actions go in one request: several of a kind where the venue allows."""
+        endpoint = self.client.endpoint
+        if not endpoint.submit_path and not endpoint.cancel_path:
+            return [[action] for action in actions]
         requests = []
         while actions:
             request = self._first_request(actions)
@@ -217,18 +225,14 @@ class Desk:
 
     def _start(
         self, request: list[Cancel | Approved], now_ns: int, expires_ns: Callable[[], int]
-    ) -> None:
-        cancels = [action for action in request if isinstance(action, Cancel)]
-        with because("; ".join(dict.fromkeys(action.reason for action in request))):
+    ) -> Coroutine[Any, Any, None] | None:
+        """Sends a request. What is returned hears the answer; None: it must not be sent now."""
+        with _because(request):
+            cancels = [action for action in request if isinstance(action, Cancel)]
             if cancels:
-                work: Coroutine[Any, Any, None] | None = self._cancel(cancels, now_ns)
-            else:
-                places = [action for action in request if isinstance(action, Approved)]
-                work = self._place([self._want(one, now_ns, expires_ns()) for one in places])
-            if work is None:
-                self.on_change()
-            else:
-                self._trade(work)
+                return self._cancel(cancels, now_ns)
+            places = [action for action in request if isinstance(action, Approved)]
+            return self._place([self._want(one, now_ns, expires_ns()) for one in places])
 
     def _want(self, action: Approved, now_ns: int, expires_ns: int) -> Entry:
         quote = action.quote
@@ -430,6 +434,13 @@ class Desk:
     def _note(self, text: str, *values: object) -> None:
         self.last_error = text % values
         log.warning(text, *values)
+
+
+def _because(request: Sequence[Cancel | Approved]) -> because:
+    """The reasons of a request, for its journal."""
+    if len(request) == 1:
+        return because(request[0].reason)
+    return because("; ".join(dict.fromkeys(action.reason for action in request)))
 
 
 def _log(entry: Entry) -> logging.Logger:

@@ -15,8 +15,8 @@ from __future__ import annotations
 import base64
 import logging
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -47,14 +47,19 @@ _PARTS = 8
 _reason: ContextVar[str] = ContextVar("reason", default="")
 
 
-@contextmanager
-def because(reason: str) -> Iterator[None]:
+class because:
     """Requests made within, and by tasks begun within, are noted with this reason."""
-    token = _reason.set(reason)
-    try:
-        yield
-    finally:
-        _reason.reset(token)
+
+    __slots__ = ("_reason", "_token")
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    def __enter__(self) -> None:
+        self._token = _reason.set(self._reason)
+
+    def __exit__(self, *_: object) -> None:
+        _reason.reset(self._token)
 
 
 def folder_of(records: Path, pair: Pair) -> Path:
@@ -113,7 +118,7 @@ class Journal:
 
     def asked(self, call: Call[Any]) -> int:
         """A request is about to be made."""
-        return self.note("ask", call.kind.value, dict(call.params), _reason.get())
+        return self.note("ask", call.kind, call.params, _reason.get())
 
     def answered(self, number: int, outcome: object) -> None:
         """What the request with that number ended with: its answer or its error."""

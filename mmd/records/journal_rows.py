@@ -6,7 +6,7 @@ Books are lists in the order of `BookState`; what did not change since the decis
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -235,8 +235,8 @@ def trade_row(trade: OwnTrade) -> Row:
     }
 
 
-def ask_row(call: str, params: dict[str, str], reason: str) -> Row:
-    return {"call": call, "params": params, "why": reason}
+def ask_row(call: str, params: Mapping[str, str], reason: str) -> Row:
+    return {"call": str(call), "params": params, "why": reason}
 
 
 def answer_row(number: int, outcome: object) -> Row:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from mmd.venues.ace import batch
+from mmd.venues.ace import batch, calls
 from mmd.venues.ace.clock import Attempt, local_clock
 from mmd.venues.ace.endpoint import AceEndpoint
 from mmd.venues.ace.protocol import TIME_HEADER, Call, build, finish, no_clear_answer
@@ -68,12 +68,16 @@ class AsyncAceClient:
         self, rules: MarketRules, orders: Sequence[NewOrder]
     ) -> Coroutine[Any, Any, list[str | MmdError]]:
         """Places orders, together where the venue allows; see `batch.submit`."""
+        if self.endpoint.submit_path is None and len(orders) == 1:
+            return _alone(self.call(calls.new_order(rules, orders[0])))
         return self.run(batch.submit(self.endpoint, rules, orders))
 
     def cancel_batch_orders(
         self, order_numbers: Sequence[str]
     ) -> Coroutine[Any, Any, list[MmdError | None]]:
         """Cancels orders, together where the venue allows; see `batch.cancel`."""
+        if self.endpoint.cancel_path is None and len(order_numbers) == 1:
+            return _alone(self.call(calls.cancel(order_numbers[0])))
         return self.run(batch.cancel(self.endpoint, order_numbers))
 
     def _send(self, call: Call[T]) -> Coroutine[Any, Any, T]:
@@ -90,6 +94,14 @@ class AsyncAceClient:
             raise no_clear_answer(call, str(error)) from None
         self.clock.observe(sent_ns, time.monotonic_ns(), reply.headers.get(TIME_HEADER))
         return finish(call, reply.status, reply.headers, reply.body)
+
+
+async def _alone(answer: Coroutine[Any, Any, T]) -> list[T | MmdError]:
+    """What `batch` would make of one order: the way of most orders, so it is short."""
+    try:
+        return [await answer]
+    except MmdError as error:
+        return [error]
 
 
 def _carrier(endpoint: AceEndpoint) -> Carrier:

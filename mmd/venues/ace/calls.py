@@ -18,6 +18,7 @@ from mmd.words.market import (
     OrderBook,
     OwnTrade,
     Pair,
+    Side,
 )
 
 PAGE_SIZE = 500
@@ -102,8 +103,10 @@ def own_trades(
 
 def order_fields(rules: MarketRules, order: NewOrder) -> dict[str, str]:
     """The fields of a new limit order."""
-    return _ids(rules) | {
-        "buyOrSell": str(int(order.side)),
+    return {
+        "baseCurrencyId": str(rules.base_id),
+        "quoteCurrencyId": str(rules.quote_id),
+        "buyOrSell": "1" if order.side is Side.BUY else "2",
         "type": _LIMIT_ORDER,
         "price": plain(order.price),
         "num": plain(order.amount),

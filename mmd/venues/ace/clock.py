@@ -63,6 +63,8 @@ class VenueClock:
 class Attempt:
     """Tells whether a request was refused for its time stamp rather than for its key."""
 
+    __slots__ = ("_asked_ns", "_clock", "_offset_ms")
+
     def __init__(self, clock: VenueClock, asked_ns: int) -> None:
         self._clock = clock
         self._asked_ns = asked_ns

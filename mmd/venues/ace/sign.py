@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from hashlib import sha256
+from operator import itemgetter
 
 from mmd.config.secrets import AceKey
 
@@ -11,9 +13,17 @@ _PREFIX = "ACE_SIGN"
 
 
 def signature(params: Mapping[str, str], secret: str) -> str:
-    """SHA-256 over prefix, secret, and the values in the order of their names, nothing between."""
-    values = "".join(params[name] for name in sorted(params))
+    """SHA-256 over prefix, secret, and the values in the order of their names, nothing between.
+    There is at least one value."""
+    values = "".join(_in_order(tuple(params))(params))
     return sha256(f"{_PREFIX}{secret}{values}".encode()).hexdigest()
+
+
+@lru_cache
+def _in_order(names: tuple[str, ...]) -> Callable[[Mapping[str, str]], Iterable[str]]:
+    """Takes the values out of parameters with these names, in the order of the names: a call's
+    names are the same each time, so they are sorted once."""
+    return itemgetter(*sorted(names))
 
 
 def signed(params: Mapping[str, str], key: AceKey, time_ms: int) -> dict[str, str]:

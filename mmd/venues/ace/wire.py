@@ -76,6 +76,7 @@ class Wire:
         self._loop = asyncio.get_running_loop()
         self._idle: deque[_Connection] = deque()
         self._open: set[_Connection] = set()
+        self._post_heads: dict[str, bytes] = {}
         self._head = (
             f"Host: {parts.netloc.rpartition('@')[2]}\r\nUser-Agent: mmd/{mmd.__version__}\r\n"
             "Accept: */*\r\nAccept-Encoding: identity\r\n"
@@ -157,14 +158,19 @@ class Wire:
 
     def _bytes(self, request: Request) -> bytes:
         """The request as it goes over the wire."""
+        body = request.body
+        if body is None:
+            return self._head_of(request) + b"\r\n"
+        # POSTs go to few addresses, with the same headers each time.
+        head = self._post_heads.get(request.url)
+        if head is None:
+            head = self._post_heads[request.url] = self._head_of(request)
+        return b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body)
+
+    def _head_of(self, request: Request) -> bytes:
         target = request.url.removeprefix(self._origin) or "/"
-        lines = [f"{request.method} {target} HTTP/1.1\r\n{self._head}"]
-        lines += [f"{name}: {value}\r\n" for name, value in request.headers.items()]
-        if request.body is None:
-            return "".join((*lines, "\r\n")).encode()
-        return "".join((*lines, f"Content-Length: {len(request.body)}\r\n\r\n")).encode() + (
-            request.body
-        )
+        lines = [f"{name}: {value}\r\n" for name, value in request.headers.items()]
+        return "".join((f"{request.method} {target} HTTP/1.1\r\n{self._head}", *lines)).encode()
 
 
 class _Connection(asyncio.Protocol):
@@ -194,22 +200,26 @@ class _Connection(asyncio.Protocol):
         self.has_heard = self.is_reusable = False
         self._heard_s = self._loop.time()
         self._timeout_s, self._give_up_s = timeout_s, self._heard_s + 2 * timeout_s
-        self._timer = self._loop.call_later(timeout_s, self._look)
+        if self._timer is None:  # else it looks in time, and then waits for the rest
+            self._timer = self._loop.call_later(timeout_s, self._look)
         return waiter
 
     def rest(self) -> None:
         """Nobody waits for a reply any more."""
         self._waiter = None
-        if self._timer is not None:
-            self._timer.cancel()
 
     def close(self) -> None:
         self.is_closed = True
+        if self._timer is not None:
+            self._timer.cancel()
         if self._transport is not None:
             self._transport.abort()
 
     def _look(self) -> None:
         """Gives up when nothing has come for long, or not all of it."""
+        self._timer = None
+        if self._waiter is None:
+            return
         due_s = min(self._heard_s + self._timeout_s, self._give_up_s)
         if self._loop.time() >= due_s:
             self._lose("TimeoutError")
@@ -241,7 +251,7 @@ class _Connection(asyncio.Protocol):
             self._lose(type(error).__name__)
 
     def connection_lost(self, error: Exception | None) -> None:
-        self.is_closed = True
+        self.close()
         self._open_ones.discard(self)
         if error is None and self._reply.status and not self._has_length:
             self._deliver()  # a reply that ends with the connection
