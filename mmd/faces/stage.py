@@ -92,10 +92,14 @@ class Stage:
         self.parent = cell(PARENT)
         self.account_bell = self.bell()
         self.store_path = self.folder / STORE_FILE
+        self.begin_account()
+        self.beat()
+
+    def begin_account(self) -> None:
+        """A new account process, as after a start or a kill."""
         self.store = self.stack.enter_context(Store.open(self.store_path))
         self.clerk = self.client()
         self.clerk_budget = self.open_budget()
-        self.beat()
 
     def bell(self) -> Bell:
         """A bell that the stage closes."""

@@ -1,8 +1,9 @@
 """One life story of a pair's orders in virtual time: the real worker, the real client logic and
-the real engine, with faults, fills and kills at random moments; then the accounts are compared.
+the real engine, with faults and fills; worker, account process and parent end at random moments;
+then the accounts are compared.
 
-`python -m tests.orders.trial --runs 10000` tells a story for each seed and stops at the first
-that does not come out right.
+`python -m tests.orders.trial --runs 10000` tells a story for each seed and names those that do not
+come out right.
 """
 
 from __future__ import annotations
@@ -14,19 +15,17 @@ import random
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
-from mmd.cells.layouts import (
-    BookState,
-    BookStatus,
-)
+from mmd.cells.layouts import PARENT, BookState, BookStatus
 from mmd.config.model import PairSettings
 from mmd.config.secrets import AceKey
 from mmd.decide.ledger import Entry
-from mmd.faces.stage import INSTANCE, Life, Place, Stage
+from mmd.faces.stage import INSTANCE, Life, Place, Stage, cell
 from mmd.processes.sweep import SweepPlan, sweep_async
 from mmd.records.pnl import results
 from mmd.sim.ace import PAPER_KEY, PAPER_SECRET, paper_accounts
@@ -55,6 +54,8 @@ SETTINGS = PairSettings.model_validate(
         },
     }
 )
+KILLS, ACCOUNT_KILLS, PARENT_DEATHS = 0.01, 0.005, 0.004
+"""How likely within a step: of the worker, of the account process, of the parent."""
 ACTIVE_S = 8.0
 QUIET_S = 4.0
 """Longer than patience with a lost order: by its end all is known."""
@@ -69,6 +70,7 @@ class Story:
     seed: int
     faults: list[str] = field(default_factory=list)
     lives: int = 0
+    parents: int = 0
     orders: int = 0
     fills: int = 0
 
@@ -129,6 +131,21 @@ class Drama(Stage):
             return 0.00003
         return 0.0002 if self.random.random() < 0.98 else 0.006
 
+    async def kill_account(self, under_way: asyncio.Task[None] | None) -> None:
+        """The account process ends as by SIGKILL, and another takes over."""
+        self.clerk.is_cut = True
+        if under_way is not None:
+            under_way.cancel()
+            await asyncio.wait([under_way])
+        self.store.close()
+        self.begin_account()
+
+    def renew_parent(self) -> None:
+        """Another parent makes cells and bells of its own; who still lives has the old ones."""
+        self.parent, self.account_bell = cell(PARENT), self.bell()
+        self.place = Place(self, PAIR, self.place.settings, self.feed())
+        self.beat()
+
     def begin_life(self) -> Life:
         """A new worker, as after a start or a kill."""
         return self.place.begin(self.random.randrange(1 << 30))
@@ -175,31 +192,44 @@ async def play(
     *,
     trouble: bool,
 ) -> Life:
-    """Lets time pass. With trouble, faults come and go and the worker is killed now and then."""
+    """Lets time pass. With trouble, faults come and go, and so do the processes."""
     end = stage.loop.time() + seconds
     round_due = stage.loop.time()
     account: asyncio.Task[None] | None = None
     while stage.loop.time() < end:
+        if life is not None and life.task.done():
+            life.task.result()
+            if not life.stop.requested:
+                raise AssertionError("the worker left by itself")
+            life = None
         if life is None:
             life = stage.begin_life()
             story.lives += 1
         if trouble:
             vary_faults(stage)
-            if stage.random.random() < 0.01:
+            draw = stage.random.random()
+            if draw < KILLS:
                 await kill(life)
                 life = None
+            elif draw < KILLS + ACCOUNT_KILLS:
+                await stage.kill_account(account)
+            elif draw < KILLS + ACCOUNT_KILLS + PARENT_DEATHS and not life.stop.requested:
+                life.stop.request()  # the kernel's signal at the parent's death
+                stage.renew_parent()
+                await stage.kill_account(account)
+                story.parents += 1
         if stage.loop.time() >= round_due and (account is None or account.done()):
             round_due = stage.loop.time() + 1.0
             account = stage.loop.create_task(stage.account_round())
         stage.move()
-        if life is not None and life.task.done():
-            life.task.result()
-            raise AssertionError("the worker left by itself")
         await asyncio.sleep(STEP_S)
         watch.look(life)
     if account is not None:
-        await account
-    return life or stage.begin_life()
+        await asyncio.wait([account])
+    while life is not None and life.stop.requested and not life.task.done():
+        stage.move()
+        await asyncio.sleep(STEP_S)
+    return stage.begin_life() if life is None or life.task.done() else life
 
 
 async def kill(life: Life) -> None:
@@ -330,24 +360,36 @@ def scratch() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="mmd-trial-", dir=memory if memory.is_dir() else None)
 
 
+def told(seed: int) -> Story:
+    """A story in a folder of its own."""
+    logging.getLogger("mmaker").setLevel(logging.CRITICAL)
+    with scratch() as folder:
+        return run_story(seed, Path(folder))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=1, help="processes side by side")
     options = parser.parse_args()
-    logging.getLogger("mmaker").setLevel(logging.CRITICAL)
-    since = time.monotonic()
-    lives = orders = fills = 0
-    for seed in range(options.seed, options.seed + options.runs):
-        with scratch() as folder:
-            story = run_story(seed, Path(folder))
-        lives, orders, fills = lives + story.lives, orders + story.orders, fills + story.fills
-        if story.faults:
-            print(f"seed {seed}:", *story.faults, sep="\n  ")
-            return 1
-    took = time.monotonic() - since
-    print(f"{options.runs} stories, {lives} lives, {orders} orders, {fills} fills, {took:.0f} s")
-    return 0
+    since, wrong, total = time.monotonic(), 0, Story(options.seed)
+    with ProcessPoolExecutor(options.jobs) as pool:
+        seeds = range(options.seed, options.seed + options.runs)
+        for seed, telling in [(seed, pool.submit(told, seed)) for seed in seeds]:
+            error = telling.exception()
+            story = Story(seed, [f"broken off: {error!r}"]) if error else telling.result()
+            total.lives, total.parents = total.lives + story.lives, total.parents + story.parents
+            total.orders, total.fills = total.orders + story.orders, total.fills + story.fills
+            if story.faults:
+                wrong += 1
+                print(f"seed {seed}:", *story.faults, sep="\n  ", flush=True)
+    print(
+        f"{options.runs} stories, {wrong} of them wrong; {total.lives} lives, "
+        f"{total.parents} deaths of the parent, {total.orders} orders, {total.fills} fills, "
+        f"{time.monotonic() - since:.0f} s"
+    )
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":
