@@ -25,7 +25,7 @@ from mmd.supervision import control
 from mmd.words.errors import MmdError
 
 _FIND_S = 5.0
-_BLIND_S = 6.5
+_BLIND_S = 5.5
 _SIGNALS = {signal.SIGKILL: "killed", signal.SIGSTOP: "stopped", signal.SIGCONT: "woke"}
 
 VENUE_PATHS = ("", "/order/order", "/order/cancel", "getOrderList", "getTradeList", "OrderStatus")

@@ -78,9 +78,14 @@ class Outcome:
 
 
 def run(
-    seconds: float, seed: int, replay: Sequence[Path], tell: Callable[[str], None] = print
+    seconds: float,
+    seed: int,
+    replay: Sequence[Path],
+    tell: Callable[[str], None] = print,
+    calm_s: float = _CALM_S,
 ) -> Outcome:
-    """Strikes a fresh mmd for so long, every kind of blow at least once."""
+    """Strikes a fresh mmd for so long, every kind of blow at least once. `calm_s`: the longest
+    pause between rounds."""
     outcome = Outcome(seed)
     subject = Subject(CHANGES, replay)
     began = time.monotonic()
@@ -94,7 +99,7 @@ def run(
         note("mmd start")
         subject.start()
         with closing(World(subject.home)) as world:
-            _Campaign(subject, world, Random(seed), note, outcome).run(began + seconds)
+            _Campaign(subject, world, Random(seed), note, outcome, calm_s).run(began + seconds)
     except Broken as broken:
         outcome.wrong += broken.lines
     except CommandFailed as failure:
@@ -133,7 +138,9 @@ class _Campaign:
         random: Random,
         tell: Callable[[str], None],
         outcome: Outcome,
+        calm_s: float,
     ) -> None:
+        self._calm_s = calm_s
         self._subject, self._world, self._outcome = subject, world, outcome
         self._random, self._tell = random, tell
         self._chronicle = Chronicle()
@@ -168,7 +175,7 @@ class _Campaign:
         took = self._recover()
         self._prove()
         self._tell(f"all quote again after {took:.1f} s; proven")
-        self._hand.wait(self._random.uniform(0.0, _CALM_S))
+        self._hand.wait(self._random.uniform(0.0, self._calm_s))
 
     def _recover(self) -> float:
         """Waits until every pair has orders on both sides and a worker that is up."""

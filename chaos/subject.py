@@ -18,7 +18,7 @@ import psutil
 import yaml
 
 from mmd.config.paths import Paths
-from mmd.faces import service
+from mmd.faces import service, status
 from mmd.processes.inquiry import Inquiry
 from mmd.sim import paper
 from mmd.supervision import lock, status_block
@@ -93,8 +93,8 @@ class Subject:
         self.command("stop")
 
     def status(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.command("status", "--json"))
-        return found
+        """As `mmd status --json` shows it. Raises Unavailable."""
+        return status.to_json(status.look(self.paths))
 
     def explain(self, pair: Pair) -> dict[str, Any]:
         """What the pair's own process says of its orders. Raises Unavailable."""

@@ -56,7 +56,13 @@ class House:
     clock: Callable[[], float]
     """Seconds of the monotonic clock, as in heartbeats."""
     beat: Callable[[], None]
-    """The parent's own heartbeat, for whoever does a lot at once."""
+    """The parent's own heartbeat."""
+
+    def fork(self, birth: Birth, on_death: Callable[[int], None]) -> int:
+        """Starts a child. Beats the parent's heart first: many forks in a row take long on a
+        loaded machine. Raises OSError."""
+        self.beat()
+        return self.nursery.fork(birth, on_death)
 
 
 class Keeper:
@@ -218,7 +224,6 @@ class Keeper:
                     self._house.alert(f"{self.spec.name} {text}")
 
     def _fork(self) -> None:
-        self._house.beat()  # many forks take long on a loaded machine
         now = self._house.clock()
         spec = self.spec
         birth = Birth(
@@ -236,7 +241,7 @@ class Keeper:
             lock=self._lock if spec.drains else None,
         )
         try:
-            pid = self._house.nursery.fork(birth, self._exited)
+            pid = self._house.fork(birth, self._exited)
         except OSError as error:
             self._do(self.life.fork_failed(now, str(error)))
             return
@@ -280,7 +285,7 @@ class Keeper:
             lock=self._lock,
         )
         try:
-            pid = self._house.nursery.fork(birth, self._sweep_exited)
+            pid = self._house.fork(birth, self._sweep_exited)
         except OSError as error:
             self._house.note(f"{name} could not be started: {error}")
             self._do(self.life.sweep_exited(now, Exit.FAILED))
