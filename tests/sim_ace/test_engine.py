@@ -272,7 +272,8 @@ def test_numbers_grow_even_when_the_clock_goes_back(times: list[int]) -> None:
     assert all(len(number) == 32 for number in numbers)
 
 
-def test_markets_cover_every_coin_against_both_currencies() -> None:
+def test_markets_cover_every_coin_against_both_currencies_and_a_cross() -> None:
     coins = ["BTC", "ETH", "SOL", "XRP", "DOGE", "ADA", "BNB", "LTC", "LINK", "AVAX", "DOT"]
-    expected = {Pair(coin, quote) for coin in coins for quote in ("TWD", "USDT")} | {USDT_TWD}
+    expected = {Pair(coin, quote) for coin in coins for quote in ("TWD", "USDT")}
+    expected |= {USDT_TWD, Pair("ETH", "BTC")}
     assert set(Engine().markets) == expected
