@@ -14,7 +14,7 @@ from typing import Any
 from chaos import proof
 from chaos.blows import ALONE, BLOWS, LAST, Hand, Missed
 from chaos.chronicle import Chronicle
-from chaos.subject import CommandFailed, Subject
+from chaos.subject import SECRETS, CommandFailed, Subject
 from chaos.watch import Watch, wall_ms
 from chaos.world import World
 from mmd.records.store import FILE as STORE_FILE
@@ -270,5 +270,6 @@ class _Campaign:
         chronicle.take(self._subject.last_words_of_the_venue(chronicle.last))
         wrong += [f"order {s.order_no} is left" for p in pairs for s in chronicle.open_orders(p)]
         wrong += self._subject.leftovers()
+        wrong += proof.secrets_shown(self._subject.home, SECRETS, self._subject.slips)
         if wrong:
             raise Broken(wrong)

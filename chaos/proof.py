@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from chaos.chronicle import Chronicle, FillRow, Story
 from chaos.watch import Absence
+from mmd.records.replay import lines_of
 from mmd.words.market import OwnTrade
 
 SEQUENCE_DIGITS = 5
@@ -160,3 +162,21 @@ def too_absent(report: Mapping[str, Any], pairs: Iterable[str], least: float) ->
         if share < least:
             wrong.append(f"{pair} quoted both sides for {share:.0%} of the time only")
     return wrong
+
+
+def secrets_shown(home: Path, secrets: Iterable[str], said: Iterable[str] = ()) -> list[str]:
+    """No file below the home, its name included, and nothing that mmd said holds a secret."""
+    wanted = {secret: secret.encode() for secret in secrets}
+    wrong = [f"{text[:40]!r} … shows a secret" for text in said if any(s in text for s in wanted)]
+    for path in sorted(home.rglob("*")):
+        if path.is_file():
+            content = str(path).encode() + b"\n" + _content(path)
+            wrong += [f"{path} shows a secret" for raw in wanted.values() if raw in content]
+    return wrong
+
+
+def _content(path: Path) -> bytes:
+    """A file's bytes; journals are unpacked, however torn their end is."""
+    if path.suffix != ".gz":
+        return path.read_bytes()
+    return b"\n".join(lines_of(path))

@@ -18,6 +18,7 @@ import psutil
 import yaml
 
 from mmd.config.paths import Paths
+from mmd.config.secrets import PAPER_KEY
 from mmd.faces import service, status
 from mmd.processes.inquiry import Inquiry
 from mmd.sim import paper
@@ -26,6 +27,9 @@ from mmd.words.market import Pair
 
 ROOT = Path(__file__).parent.parent
 COMMAND_LIMIT_S = 150.0
+ALERT_SECRET, WEB_SECRET = "alert-s3cr3t-5b1e90c7", "page-token-s3cr3t-77d2f41a"
+SECRETS = (PAPER_KEY.secret, ALERT_SECRET, WEB_SECRET)
+"""What nothing may ever show."""
 
 
 class CommandFailed(Exception):
@@ -65,7 +69,11 @@ class Subject:
             "MMD_HOME": str(self.home),
             "MMD_CONFIG": str(self.config),
             "PYTHONPATH": str(ROOT),
+            "MMD_WEB_TOKEN": WEB_SECRET,
+            "MMD_ALERT_WEBHOOK": f"http://127.0.0.1:9/{ALERT_SECRET}",
         }
+        self.slips: list[str] = []
+        """What the commands of mmd printed with a secret in it."""
 
     # Commands.
 
@@ -81,6 +89,8 @@ class Subject:
             timeout=COMMAND_LIMIT_S,
             check=False,
         )
+        printed = (done.stdout, done.stderr)
+        self.slips += [text for text in printed if any(secret in text for secret in SECRETS)]
         if done.returncode:
             said = (done.stderr + done.stdout).strip()
             raise CommandFailed(f"mmd {' '.join(arguments)} ended with {done.returncode}: {said}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from mmd.cells.layouts import (
@@ -99,7 +100,9 @@ def describe_book(book: BookState, now_ns: int) -> str:
     return f"{price(book.bid_price)} / {price(book.ask_price)}, {age_s:.1f} s old"
 
 
-def to_json(view: View, profit_today: Mapping[str, float | None]) -> dict[str, Any]:
+def to_json(
+    view: View, profit_today: Mapping[str, float | None] = MappingProxyType({})
+) -> dict[str, Any]:
     """The status as programs read it. `profit_today`: by pair's slug, in its quote currency."""
     block, running = view.block, view.parent_state in ("running", "stopping")
     return {

@@ -182,3 +182,10 @@ def test_a_kill_switch_is_told_until_somebody_resumes() -> None:
     assert story.look(after_s=1000) == []
     story.account = Account()
     assert story.look() == [(Kind.KILL_SWITCH, "pairs:btc_twd", True)]
+
+
+def test_a_low_balance_that_nobody_wants_watched_any_more_is_over() -> None:
+    story = Story()
+    story.watchman.open[Kind.BALANCE_LOW, "TWD"] = Alert(Kind.BALANCE_LOW, "TWD", "low", 0)
+    assert story.look() == [(Kind.BALANCE_LOW, "TWD", True)]
+    assert story.look() == []

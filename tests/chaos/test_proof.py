@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 from decimal import Decimal
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -264,3 +266,21 @@ def test_a_curve_that_rises_is_found_and_a_flat_one_is_not() -> None:
     leaking = Curve("a", [9.0] * 20, [10.0], list(range(20)))
     assert "descriptors" in leaking.faults()[0]
     assert "times only" in Curve("a").faults()[0]
+
+
+@pytest.mark.parametrize(
+    "place", ["log/mmd.log", "records/account.sqlite", "journal/1.jsonl.gz", "run/s3cr3t-77.lock"]
+)
+def test_a_secret_in_a_file_or_its_name_is_found(tmp_path: Path, place: str) -> None:
+    file = tmp_path / place
+    file.parent.mkdir()
+    content = b"\xff\x00 fine" if "s3cr3t" in place else b"\xff\x00 key=s3cr3t-77 \n"
+    file.write_bytes(gzip.compress(content) if file.suffix == ".gz" else content)
+    (wrong,) = proof.secrets_shown(tmp_path, ["s3cr3t-77"])
+    assert str(file) in wrong
+    assert proof.secrets_shown(tmp_path, ["another"]) == []
+
+
+def test_a_secret_in_what_a_command_says_is_found(tmp_path: Path) -> None:
+    assert proof.secrets_shown(tmp_path, ["s3cr3t-77"], ["fine", "bad s3cr3t-77"])
+    assert proof.secrets_shown(tmp_path, ["s3cr3t-77"], ["fine"]) == []

@@ -84,6 +84,20 @@ def test_an_order_goes_out_as_a_signed_form() -> None:
     assert sign not in repr(request)
 
 
+@pytest.mark.parametrize("status", [20182, 10012, 2021, 7, 200])
+def test_a_venue_that_repeats_our_request_gives_no_key_away(status: int) -> None:
+    key = AceKey("key#0f9e8d7c", "s3cr3t-1a2b3c4d")
+    sent = build(ORDER, AceEndpoint("https://ace.io/polarisex", key), 1671089108000).body
+    assert sent is not None
+    fields = {name: value for name, (value,) in parse_qs(sent.decode()).items()}
+    for said in (sent.decode(), json.dumps(fields), str(fields), f"bad key {fields['signKey']}"):
+        body = json.dumps({"message": said, "status": status, "attachment": said})
+        shown = str(error_of(ORDER, 400, body.encode()))
+        assert "0f9e8d7c" not in shown
+        assert fields["signKey"][:20] not in shown
+        assert key.secret not in shown
+
+
 def test_a_question_without_key_goes_into_the_address() -> None:
     request = build(calls.order_book(RULES, depth=5), ENDPOINT, 0)
     assert request.method == "GET"

@@ -153,6 +153,8 @@ class Watchman:
         """How a trouble that is no more ended; '' while that can't be said."""
         kind, subject = key
         if kind is Kind.BALANCE_LOW:
+            if subject not in self.settings.min_balances:
+                return "is watched no more"
             return f"{_free(account, subject):f} {subject} free" if account.balances else ""
         if kind is Kind.DISK_FULL:
             free = account.free_bytes

@@ -50,6 +50,10 @@ _KEY_REJECTED = (10012, 20182)
 _NO_SUCH_PATH = (404, 405, 501)
 _PLAIN = re.compile(r"[A-Za-z0-9._~-]*").fullmatch
 """What a form holds as it is."""
+_CREDENTIALS = re.compile(
+    r"((?:api|sign)_?key\W{1,5}|secret\W{1,5})[^\s\"'&,;})\]]+|\b[0-9a-f]{64}\b", re.IGNORECASE
+)
+"""Keys and signatures, in a form, an address or JSON."""
 _DEFAULT_RETRY_S, _LONGEST_RETRY_S = 1.0, 60.0
 
 
@@ -177,12 +181,17 @@ def _error(call: Call[Any], http_status: int, status: int | None, reply: Any) ->
         if http_status in _NO_SUCH_PATH:
             return UnknownStatus(f"{call.kind}: HTTP {http_status} for {call.path}", http_status)
         return no_clear_answer(call, f"HTTP {http_status} without a status")
-    what = f"{call.kind}: status {status}: {str(reply.get('message'))[:200]}"
+    what = f"{call.kind}: status {status}: {_masked(str(reply.get('message')))[:200]}"
     error = refusal(status, what)
     if isinstance(error, UnknownStatus) and (http_status >= 500 or 500 <= status < 600):
         # A web server's own report of its failure: it tells nothing of the order.
         return no_clear_answer(call, f"HTTP {http_status}, status {status}")
     return error
+
+
+def _masked(message: str) -> str:
+    """What the venue says, without what it repeats of our signed request."""
+    return _CREDENTIALS.sub(lambda found: f"{found[1] or ''}…", message)
 
 
 def refusal(status: int, what: str) -> MmdError:
