@@ -1,6 +1,6 @@
 """How fast mmd is back after each kind of death, beside supervisord's own restart.
 
-    bin/restarts [--blows N] [--only WORD]
+    bin/restarts [--blows N] [--only WORD] [--into FILE]
 
 One mmd in paper mode with the request budget off and a healthy time so short that backoff stays
 out. What concerns orders is read from the venue's own record (ms), what concerns processes and
@@ -10,6 +10,7 @@ prices from pidfds and the shared cells. Ratios are supervisord's median over ou
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import select
 import signal
@@ -21,6 +22,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,7 @@ from chaos.watch import wall_ms
 from chaos.world import World
 from mmd.cells.layouts import BOOK, HEALTH
 from mmd.cells.segment import Segment
-from mmd.words.market import Pair
+from mmd.words.market import Pair, Side
 
 CHANGES: dict[str, Any] = {
     "ace": {"rate_limit_per_s": 10_000, "burst": 10_000},
@@ -129,6 +131,24 @@ class Bench:
 
         until(is_up, 0.05)
         time.sleep(seconds)
+
+    def books(self) -> dict[str, tuple[int, int]]:
+        """What every book counts its trades by, and how many it missed."""
+        with self.cells() as segment:
+            found = {name: segment.cell(BOOK, name).read() for name in segment.names(BOOK)}
+        return {name: (book.epoch, book.missed_trades) for name, book in found.items()}
+
+    def gap(self, pair: Pair, start_ms: int, end_ms: int) -> int | None:
+        """When one side of the pair lay empty in that time; None: never."""
+        for side in Side:
+            reached = start_ms
+            stories = (s for s in self.chronicle.stories.values() if s.pair == str(pair))
+            for story in sorted(stories, key=lambda story: story.opened_ms):
+                if story.side is side and story.opened_ms <= reached:
+                    reached = max(reached, end_ms if story.closed_ms is None else story.closed_ms)
+            if reached < end_ms:
+                return reached
+        return None
 
     def open_since(self, pair: Pair, since_ms: int) -> int | None:
         """When the pair first had orders placed after that time on both sides; None: not yet."""
@@ -320,6 +340,7 @@ def supervisord_killed(bench: Bench, blows: int) -> list[Row]:
 def power_cut(bench: Bench, blows: int) -> list[Row]:
     adopted = Row("everything killed at once → `mmd start` has adopted or cancelled all", None)
     back = Row("… → `mmd start` returns: all quote", None)
+    pairs = bench.subject.pairs
     for _ in range(blows):
         bench.calm()
         bench.subject.cut_power()
@@ -327,10 +348,8 @@ def power_cut(bench: Bench, blows: int) -> list[Row]:
         bench.subject.start()
         back.add(time.monotonic() - began)
         bench.follow()
-        lists = [bench.adopted(pair, began_ms) for pair in bench.subject.pairs]
-        adopted.add((max(ms for ms in lists if ms is not None) - began_ms) / 1000)
-        if None in lists:
-            raise TimeoutError("a pair started without a look at what rests")
+        lists = [when(bench, partial(bench.adopted, pair, began_ms)) for pair in pairs]
+        adopted.add((max(lists) - began_ms) / 1000)
     return [adopted, back]
 
 
@@ -390,19 +409,23 @@ def _by_turns(bench: Bench, blows: int, group: str) -> Iterator[tuple[str, Pair]
 
 @contextmanager
 def _undisturbed(bench: Bench, name: str) -> Iterator[int]:
-    """The pid of a child to be struck; afterwards, whether its death touched anybody else."""
-    before = bench.subject.children()
+    """The pid of a child to be struck; afterwards, whether its death touched anybody else: a
+    restart, a missed trade, a side without quotes."""
+    before, books, start_ms = bench.subject.children(), bench.books(), bench.mark()
     yield before[name]
     after = bench.subject.children()
     for other, pid in before.items():
         if other != name and after.get(other) != pid:
             bench.disturbed.append(f"the death of {name} restarted {other}")
-    start_ms = wall_ms() - 500
+    for book, counted in bench.books().items():
+        if book != name.partition(":")[2] and counted != books[book]:
+            was = f"{books[book]} -> {counted}"
+            bench.disturbed.append(f"the death of {name} took trades from {book}: {was}")
     bench.follow()
     for pair in bench.subject.pairs:
-        if name == f"pairs:{pair.slug}" or len(bench.chronicle.sides(str(pair))) == 2:
-            continue
-        bench.disturbed.append(f"the death of {name} took quotes of {pair} at {start_ms}")
+        gap_ms = bench.gap(pair, start_ms, wall_ms())
+        if name != f"pairs:{pair.slug}" and gap_ms is not None:
+            bench.disturbed.append(f"the death of {name} took quotes of {pair} at {gap_ms}")
 
 
 def plain_program(blows: int) -> Row:
@@ -445,11 +468,18 @@ BLOWS = (
 )
 
 
+def _load(path: Path | None) -> dict[str, list[float]]:
+    """What earlier runs found, in ms, by event."""
+    return json.loads(path.read_text()) if path and path.exists() else {}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="restarts", description=__doc__)
     parser.add_argument("--blows", type=int, default=50)
     parser.add_argument("--only", default="", help="blows whose name has this word")
+    parser.add_argument("--into", type=Path, help="adds what is found to that of earlier runs")
     arguments = parser.parse_args()
+    earlier = _load(arguments.into)
     plain = plain_program(arguments.blows)
     headings = ["event", "to be seen, ms", "median", "worst", "n", "supervisord / this", "holds"]
     for cells in (headings, ["---"] * len(headings), plain.cells(plain.median)):
@@ -463,11 +493,15 @@ def main() -> int:
             for blow in BLOWS:
                 fresh = blow(bench, arguments.blows) if arguments.only in blow.__name__ else []
                 for row in fresh:
+                    row.found_ms[:0] = earlier.get(row.event, [])
                     print(f"| {' | '.join(row.cells(plain.median))} |", flush=True)
                 rows += fresh
         subject.stop()
     finally:
         subject.remove()
+        if arguments.into:
+            found = {row.event: row.found_ms for row in rows}
+            arguments.into.write_text(json.dumps(earlier | found))
     print(f"\none child's death and the others: {bench.disturbed or 'nobody was touched'}")
     return 0 if all(row.holds for row in rows) and not bench.disturbed else 1
 

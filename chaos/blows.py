@@ -25,7 +25,7 @@ from mmd.supervision import control
 from mmd.words.errors import MmdError
 
 _FIND_S = 5.0
-_BLIND_S = 5.5
+_BLIND_S = 5.0
 _SIGNALS = {signal.SIGKILL: "killed", signal.SIGSTOP: "stopped", signal.SIGCONT: "woke"}
 
 VENUE_PATHS = ("", "/order/order", "/order/cancel", "getOrderList", "getTradeList", "OrderStatus")
@@ -269,13 +269,12 @@ def cut_streams(hand: Hand) -> None:
 
 def blind(hand: Hand) -> None:
     """No price reaches us for longer than a price is good for."""
-    hand.world.strike_streams({"fault": "refuse", "status": 503, "for_s": _BLIND_S})
+    hand.world.strike_streams({"fault": "refuse", "status": 503, "for_s": _BLIND_S + 1})
     hand.world.strike_streams({"fault": "drop", "how": "rst"})
     start_ms = wall_ms()
     hand.tell(f"no streams for {_BLIND_S} s")
-    hand.wait(_BLIND_S - 0.5)
+    hand.wait(_BLIND_S)
     hand.blind.append((start_ms, wall_ms()))
-    hand.wait(0.5)
 
 
 def break_venue(hand: Hand) -> None:

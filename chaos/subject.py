@@ -103,8 +103,8 @@ class Subject:
         self.command("stop")
 
     def status(self) -> dict[str, Any]:
-        """As `mmd status --json` shows it. Raises Unavailable."""
-        return status.to_json(status.look(self.paths))
+        """As `mmd status --json` shows it, without the profit. Raises Unavailable."""
+        return status.to_json(status.look(self.paths), profit_today={})
 
     def explain(self, pair: Pair) -> dict[str, Any]:
         """What the pair's own process says of its orders. Raises Unavailable."""
