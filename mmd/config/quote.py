@@ -77,9 +77,9 @@ class SelfTradeSettings(Strict):
     """Amount of a self-trade, drawn at random, in base currency; not given: as for quotes."""
     first_side: FirstSide = FirstSide.RANDOM
     """Which of the two orders is sent first."""
-    max_per_hour: int = Field(default=60, ge=1, le=3600)
+    max_per_hour: int = Field(default=600, ge=1, le=3600)
     """Most self-trades within any hour."""
-    max_per_day: int = Field(default=600, ge=1, le=86_400)
+    max_per_day: int = Field(default=10_000, ge=1, le=86_400)
     """Most self-trades within any 24 hours."""
     max_amount_per_hour: Number | None = Field(default=None, gt=0, le=Decimal("1e12"))
     """Most base currency traded with ourselves within any hour; not given: no cap."""
@@ -91,8 +91,8 @@ class SelfTradeSettings(Strict):
     max_fees_per_day: Number | None = Field(default=None, gt=0, le=Decimal("1e18"))
     """Self-trades stop once this much fee, in quote currency, was paid for them within 24 hours;
     not given: no cap."""
-    sleep_s: SecondsRange = SecondsRange(min=1, max=5)
-    """Pause after a self-trade, drawn at random."""
+    sleep_s: SecondsRange = SecondsRange(min=0.5, max=2)
+    """Pause after a self-trade, drawn at random; the shortest where nothing was matched."""
 
     @property
     def caps_per_hour(self) -> SelfTradeCaps:

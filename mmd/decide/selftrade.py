@@ -58,6 +58,8 @@ class Attempt:
     amount: Decimal
     claimed_e8: int
     """The counted volume that it used up."""
+    retry_s: float
+    """Wall time at which it may be tried again, should nothing be matched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +163,8 @@ class Progress:
         """With one more self-trade, which counts against the caps from before it is sent, and
         the pause after it."""
         claimed = min(self.counted_e8, self.target_e8(settings)) if cause is Cause.VOLUME else 0
-        attempt = Attempt(int(now_s) // 60, amount, claimed)
+        retry_s = now_s + settings.sleep_s.min
+        attempt = Attempt(int(now_s) // 60, amount, claimed, retry_s)
         pause_s = random.uniform(settings.sleep_s.min, settings.sleep_s.max)
         begun = replace(
             self,
@@ -172,12 +175,15 @@ class Progress:
         return begun.armed(settings, now_s, random), attempt
 
     def ended(self, attempt: Attempt, matched: Decimal, fees: Decimal) -> Progress:
-        """With the outcome of a self-trade: what was not matched with ourselves is still owed."""
+        """With the outcome of a self-trade: what was not matched with ourselves is still owed, and
+        where nothing was, there need be no more than the shortest pause."""
         missed = attempt.amount - matched
+        sleeps_until_s = self.sleeps_until_s if matched else attempt.retry_s
         owed = int(attempt.claimed_e8 * missed / attempt.amount)
         return replace(
             self,
             counted_e8=self.counted_e8 + owed,
+            sleeps_until_s=sleeps_until_s,
             minutes=_added(self.minutes, attempt.minute, Sum(0, -missed, fees)),
             done=self.done.plus(Sum(int(matched > 0), matched, fees)),
         )

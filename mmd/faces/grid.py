@@ -42,11 +42,20 @@ class Figures:
     """Best quotes from fair, mean of all pairs."""
     mean_position: float
     """Absolute, in base currency; of the first pair."""
+    p95_position: float
+    """The same, exceeded in 5 % of the time."""
+    drawdown: float
+    """Of the profit, its worst fall; of all pairs together at most this."""
 
     @property
     def captured_bps(self) -> float:
         """Spread net of adverse selection, before fees."""
         return (self.spread + self.adverse) / self.volume * 1e4 if self.volume else 0.0
+
+    @property
+    def per_drawdown(self) -> float:
+        """Profit for each unit of the worst drawdown."""
+        return self.profit / self.drawdown if self.drawdown else 0.0
 
 
 def parse_axes(texts: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -136,4 +145,6 @@ def _figures(values: tuple[str, ...], reports: Sequence[Report]) -> Figures:
             lambda report: statistics.fmean(p.distance_bps or 0.0 for p in report.pairs)
         ),
         mean_position=mean(lambda report: report.pairs[0].mean_position),
+        p95_position=mean(lambda report: report.pairs[0].p95_position),
+        drawdown=mean(lambda report: sum(pair.drawdown for pair in report.pairs)),
     )

@@ -24,6 +24,9 @@ _COLUMNS: tuple[tuple[str, Callable[[Figures], str]], ...] = (
     ("both sides", lambda f: f"{f.both_sides:.1%}"),
     ("from fair, bps", lambda f: f"{f.distance_bps:.1f}"),
     ("mean position", lambda f: f"{f.mean_position:.4f}"),
+    ("p95 position", lambda f: f"{f.p95_position:.4f}"),
+    ("drawdown", lambda f: f"{f.drawdown:,.0f}"),
+    ("profit / drawdown", lambda f: f"{f.per_drawdown:.1f}"),
 )  # fmt: skip
 _SHOWN = ("profit", "spread", "adverse", "inventory", "fees", "fills", "requests")
 """What a terminal has room for."""
@@ -40,6 +43,7 @@ def to_json(axes: Axes, found: Sequence[Figures]) -> list[dict[str, Any]]:
                 if name != "values"
             },
             "captured_bps": round(figures.captured_bps, 6),
+            "profit_per_drawdown": round(figures.per_drawdown, 6),
         }
         for figures in found
     ]

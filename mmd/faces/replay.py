@@ -19,6 +19,8 @@ from random import Random
 
 from mmd.config.model import RateSettings, Settings
 from mmd.config.secrets import AceKey
+from mmd.decide.ledger import Ledger
+from mmd.faces.self_trade_watch import SelfTradeReport, SelfTradeWatch
 from mmd.faces.stage import Place, Stage
 from mmd.faces.world import ace_endpoint
 from mmd.processes.rate import book_state, is_news
@@ -89,7 +91,13 @@ class PairReport:
     """Time with a quote on the wrong side of the fair price, both sides summed up."""
     mean_position: float
     """Absolute, time-weighted, in base currency."""
+    p95_position: float
+    """Absolute; 95 % of the time it is at most this."""
     most_position: float
+    drawdown: float
+    """The worst fall of profit, the position at its fair price, below its best so far."""
+    self_trades: SelfTradeReport | None
+    """None where there are to be none."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +111,8 @@ class Report:
     """Changes of Binance's prices, or of its traded volume."""
     left: int
     """Open orders after the orderly end: must be 0."""
+    unbooked: int
+    """Fills that our records lack, or have otherwise than the venue: must be 0."""
 
 
 def symbols_in(files: Sequence[Path]) -> tuple[str, ...]:
@@ -159,6 +169,8 @@ class Player:
     task: asyncio.Task[None]
     leave: Callable[[], None]
     """Asks it to cancel everything and end."""
+    ledger: Ledger | None = None
+    """What it meant its orders for."""
 
 
 class Run:
@@ -172,6 +184,7 @@ class Run:
         self.fair = FairHistory(sources, job.seed)
         self.counter = Counter()
         self.meters: dict[Pair, Meter] = {}
+        self.self_trades: dict[Pair, SelfTradeWatch] = {}
         rates = {rate for pair in pairs if (rate := settings.rate_of(pair)) is not None}
         batch = settings.ace.batch.submit_path is not None
         exchange = Exchange(
@@ -207,6 +220,11 @@ class Run:
         self.places = [self._place(pair) for pair in pairs]
         account = exchange.engine.account(PAPER_KEY)
         self.meters = {pair: self.meter(pair, account) for pair in pairs}
+        self.self_trades = {
+            pair: self._self_trade_watch(pair)
+            for pair in pairs
+            if settings.pairs[pair].self_trade.enabled
+        }
         steps = _volume_steps(settings, pairs)
         self.ticks = self._foreseen(ticks(self.market, depths, FIRST_TICK_NS, steps, job.speed))
         self.shown = 0
@@ -217,6 +235,8 @@ class Run:
         if entry.events:
             for meter in self.meters.values():
                 meter.see(entry, self.loop.clock_ns())
+            for watch in self.self_trades.values():
+                watch.see(entry)
 
     async def run(self) -> Report:
         """From the first message to the last, and to an orderly end."""
@@ -244,7 +264,8 @@ class Run:
         for task in rounds:
             task.cancel()
         await asyncio.gather(*rounds, return_exceptions=True)
-        return Report(reports, requests, self.shown, left)
+        await stage.account_round()
+        return Report(reports, requests, self.shown, left, self._unbooked())
 
     async def _play(self) -> list[Player]:
         """Shows the tape; those who quote begin with the first message."""
@@ -259,6 +280,9 @@ class Run:
                 for meter in self.meters.values():
                     meter.begin(self.loop.clock_ns())
                 players = [self.begin(place) for place in self.places]
+                for place, player in zip(self.places, players, strict=True):
+                    if place.pair in self.self_trades and player.ledger is not None:
+                        self.self_trades[place.pair].begin(player.ledger)
             for player in players:
                 if player.task.done():
                     player.task.result()
@@ -270,7 +294,7 @@ class Run:
     def begin(self, place: Place) -> Player:
         """Somebody who quotes a pair: the worker."""
         life = place.begin(self.job.seed)
-        return Player(life.task, life.stop.request)
+        return Player(life.task, life.stop.request, life.worker.ledger)
 
     def _foreseen(self, tape: Iterator[Tick]) -> Iterator[Tick]:
         """The tape, read so far ahead that those who know what comes can be told."""
@@ -339,6 +363,20 @@ class Run:
             player.task.result()
         return len(self.stage.exchange.engine.account(PAPER_KEY).open)
 
+    def _unbooked(self) -> int:
+        """Fills on one side's books and not, or otherwise, on the other's."""
+        theirs = {
+            (int(f.trade_no), f.order_no, f.amount, f.is_self)
+            for f in self.stage.exchange.engine.account(PAPER_KEY).fills
+        }
+        booked = (fill.trade for fill in self.stage.store.fills())
+        return len(theirs ^ {(t.trade_no, t.order_no, t.amount, t.is_self) for t in booked})
+
+    def _self_trade_watch(self, pair: Pair) -> SelfTradeWatch:
+        settings = self.job.settings.pairs[pair]
+        book = self.feeds[settings.binance.symbol].book
+        return SelfTradeWatch(PAPER_KEY, settings, lambda: book.read().volume)
+
     def _place(self, pair: Pair) -> Place:
         settings = self.job.settings
         rate, source = settings.rate_of(pair), settings.pairs[pair].binance
@@ -372,7 +410,7 @@ class Run:
         return Meter(pair, account, fair, both)
 
     def _report(self, pair: Pair, end_ms: int) -> PairReport:
-        meter = self.meters[pair]
+        meter, watch = self.meters[pair], self.self_trades.get(pair)
         watched = max(meter.watched_ns, 1)
 
         def fair_at(at_ms: int) -> Decimal:
@@ -388,8 +426,11 @@ class Run:
             distance_bps=meter.distances.mean,
             distance_p99_bps=meter.distances.percentile(99),
             risk_s=meter.risk_ns / 1e9,
-            mean_position=meter.position_ns / watched,
+            mean_position=meter.positions.mean or 0.0,
+            p95_position=meter.positions.percentile(95) or 0.0,
             most_position=meter.most_position,
+            drawdown=meter.drawdown,
+            self_trades=watch.report(end_ms) if watch else None,
         )
 
 

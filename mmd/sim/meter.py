@@ -15,24 +15,26 @@ from mmd.sim.ace.orders import Filled, OwnFill
 from mmd.words.market import Pair, Side
 
 Prices = Mapping[Side, float]
-_BIN_BPS = 0.01
+_POSITION_BIN = 1e-4
 
 
 @dataclass(slots=True)
-class Distances:
-    """A histogram of distances, in bps, weighted by time."""
+class Histogram:
+    """Values of 0 and more, weighted by time."""
 
+    width: float = 0.01
+    """Of a bin."""
     _bins: dict[int, int] = field(default_factory=dict)
     total_ns: int = 0
     _weighted: float = 0.0
 
-    def add(self, bps: float, for_ns: int) -> None:
-        key = round(bps / _BIN_BPS)
+    def add(self, value: float, for_ns: int) -> None:
+        key = round(value / self.width)
         self._bins[key] = self._bins.get(key, 0) + for_ns
         self.total_ns += for_ns
-        self._weighted += bps * for_ns
+        self._weighted += value * for_ns
 
-    def join(self, other: Distances) -> None:
+    def join(self, other: Histogram) -> None:
         """Adds the other's."""
         for key, for_ns in other._bins.items():
             self._bins[key] = self._bins.get(key, 0) + for_ns
@@ -44,13 +46,13 @@ class Distances:
         return self._weighted / self.total_ns if self.total_ns else None
 
     def percentile(self, percent: float) -> float | None:
-        """The distance that was not exceeded for so much of the time."""
+        """The value that was not exceeded for so much of the time."""
         left = self.total_ns * percent / 100
         for key in sorted(self._bins):
             left -= self._bins[key]
             if left <= 0:
-                return key * _BIN_BPS
-        return max(self._bins, default=0) * _BIN_BPS if self._bins else None
+                return key * self.width
+        return max(self._bins) * self.width if self._bins else None
 
 
 @dataclass
@@ -72,13 +74,17 @@ class Meter:
     """No quote at the touch, summed up over both sides."""
     risk_ns: int = 0
     """A quote on the wrong side of the fair price, summed up over both sides."""
-    distances: Distances = field(default_factory=Distances)
-    """Of the best quotes from their ideal, while at the touch, both sides."""
-    position_ns: float = 0.0
-    """Absolute position times time."""
+    distances: Histogram = field(default_factory=Histogram)
+    """Of the best quotes from their ideal, in bps, while at the touch, both sides."""
+    positions: Histogram = field(default_factory=lambda: Histogram(_POSITION_BIN))
+    """Absolute, in base currency."""
     most_position: float = 0.0
+    drawdown: float = 0.0
+    """The worst fall of the profit below its best so far, in quote currency."""
     fills: list[OwnFill] = field(default_factory=list)
     _position: float = 0.0
+    _cash: float = 0.0
+    _best_profit: float = 0.0
     _since_ns: int | None = None
     _best: dict[Side, float | None] = field(default_factory=dict)
     _off: list[float | None] = field(default_factory=list)
@@ -119,9 +125,11 @@ class Meter:
 
     def _book(self, fill: OwnFill) -> None:
         self.fills.append(fill)
+        self._cash -= float(fill.fee)
         if not fill.is_self:
-            amount = float(fill.amount)
-            self._position += amount if fill.side is Side.BUY else -amount
+            amount = float(fill.amount if fill.side is Side.BUY else -fill.amount)
+            self._position += amount
+            self._cash -= amount * float(fill.price)
             self.most_position = max(self.most_position, abs(self._position))
 
     def compare(self) -> None:
@@ -130,6 +138,9 @@ class Meter:
         self._off = [_off_bps(self._best.get(side), ideal, side) for side in Side]
         self._at_risk = 0
         if fair is not None:
+            profit = self._cash + self._position * fair
+            self._best_profit = max(self._best_profit, profit)
+            self.drawdown = max(self.drawdown, self._best_profit - profit)
             bid, ask = self._best.get(Side.BUY), self._best.get(Side.SELL)
             self._at_risk = (bid is not None and bid > fair) + (ask is not None and ask < fair)
 
@@ -141,7 +152,7 @@ class Meter:
         self.absent_ns += (len(Side) - len(present)) * passed_ns
         self.both_ns += passed_ns if len(present) == len(Side) else 0
         self.risk_ns += self._at_risk * passed_ns
-        self.position_ns += abs(self._position) * passed_ns
+        self.positions.add(abs(self._position), passed_ns)
 
 
 def _off_bps(best: float | None, ideal: Prices | None, side: Side) -> float | None:

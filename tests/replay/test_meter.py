@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pytest
+
 from mmd.sim.ace.engine import Engine
 from mmd.sim.ace.entries import Entry
 from mmd.sim.ace.orders import OrderRequest
-from mmd.sim.meter import Distances, Meter
+from mmd.sim.meter import Histogram, Meter
 from mmd.words.market import Pair, Side
 
 PAIR = Pair("BTC", "TWD")
@@ -117,20 +119,33 @@ def test_position_is_weighted_by_time_and_fills_are_kept() -> None:
     meter = scene.end(at_s=6)
     assert len(meter.fills) == 1
     assert meter.most_position == 0.01
-    assert abs(meter.position_ns - 0.01 * 4 * SECOND_NS) < 1
+    assert meter.positions.mean == pytest.approx(0.01 * 4 / 6)
+    assert meter.positions.percentile(95) == pytest.approx(0.01)
+
+
+def test_the_drawdown_is_the_worst_fall_from_the_best_profit_so_far() -> None:
+    scene = Scene()
+    scene.place(Side.BUY, 999_000, at_s=0)
+    other = OrderRequest(PAIR, Side.SELL, price=Decimal(999_000), amount=Decimal("0.01"))
+    scene.engine.place("crowd", other, 0)
+    scene.told(at_s=1)
+    assert scene.meter.drawdown == 0
+    for at_s, fair in enumerate((1_005_000.0, 1_002_000.0, 1_004_000.0, 1_010_000.0), start=2):
+        scene.move(fair, at_s)
+    assert scene.end(at_s=9).drawdown == pytest.approx(30)  # 0.01 from 1,005,000 to 1,002,000
 
 
 def test_percentiles_are_weighted_by_time() -> None:
-    distances = Distances()
+    distances = Histogram()
     distances.add(1.0, 98)
     distances.add(7.0, 2)
     assert distances.percentile(50) == 1.0
     assert distances.percentile(98) == 1.0
     assert distances.percentile(99) == 7.0
-    other = Distances()
+    other = Histogram()
     other.add(3.0, 100)
     distances.join(other)
     assert distances.percentile(99) == 3.0
     assert distances.mean is not None
     assert abs(distances.mean - 2.06) < 1e-9
-    assert Distances().percentile(99) is None
+    assert Histogram().percentile(99) is None

@@ -74,6 +74,36 @@ def test_profit_adds_up_and_nothing_is_left() -> None:
         assert pair["both_sides"] > 0.9
 
 
+def test_self_trades_are_judged_by_the_venues_own_record() -> None:
+    arguments = ("--pair", "BTC/TWD", "--minutes", "0.5", "--set", "self_trade.enabled=true")
+    report = found(*arguments, "--set", "self_trade.volume_threshold=0.05")
+    assert (report["orders_left"], report["fills_unbooked"]) == (0, 0)
+    done = report["pairs"]["BTC/TWD"]["self_trades"]
+    assert done["matches"] > 2
+    assert Decimal("0.002") * done["matches"] <= Decimal(done["matched"])
+    assert Decimal(done["matched"]) <= Decimal("0.004") * done["matches"]
+    assert done["share"] == pytest.approx(
+        float(Decimal(done["matched"]) / Decimal(done["asked"])), abs=1e-4
+    )
+    assert done["unmeant_meetings"] == 0
+    assert done["longest_rest_s"] < 2
+    assert (
+        found("--pair", "BTC/TWD", "--minutes", "0.02")["pairs"]["BTC/TWD"]["self_trades"] is None
+    )
+
+
+def test_a_cross_is_replayed_from_both_its_symbols(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.yaml"
+    pair = "{binance: ETHUSDT / BTCUSDT, rate: none, quote: {amount: {min: 0.02, max: 0.1}}}"
+    path.write_text(f"pairs: {{ETH/BTC: {pair}}}\n")
+    done = CliRunner().invoke(cli, ["replay", "--config", str(path), "--minutes", "0.1", "--json"])
+    assert done.exception is None, done.output
+    (report,) = json.loads(done.stdout)["pairs"].values()
+    assert report["both_sides"] > 0.9
+    assert 15 < report["distance_bps"] < 30
+    assert report["wrong_side_s"] == 0
+
+
 def test_a_wider_ladder_rests_further_away() -> None:
     def distance(spread_bps: int) -> float:
         change = f"quote.spread_bps={spread_bps}"
@@ -153,6 +183,20 @@ def test_default_settings_capture_spread_net_of_adverse_selection(symbol: str) -
         slower += 1
         speed = timed(job)[1]
     assert speed >= LEAST_SPEED
+
+
+@pytest.mark.recordings
+@pytest.mark.skipif(not RECORDING.exists(), reason=f"no recordings in {DATA} (MMD_DATA)")
+def test_self_trades_bring_the_volume_that_the_shipped_thresholds_ask_for() -> None:
+    report = found(
+        str(RECORDING), "--pair", "BTC/TWD", "--minutes", "4", "--set", "self_trade.enabled=true"
+    )
+    done = report["pairs"]["BTC/TWD"]["self_trades"]
+    assert 0.85 < done["share"] < 1.15
+    assert done["longest_rest_s"] < 2
+    assert done["unmeant_meetings"] == 0
+    assert (report["orders_left"], report["fills_unbooked"]) == (0, 0)
+    assert Decimal(done["taken_by_others"]) > 0  # or the test proves too little
 
 
 def timed(job: ReplayJob) -> tuple[Report, float]:

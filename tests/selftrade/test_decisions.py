@@ -424,6 +424,18 @@ def test_what_was_not_traded_counts_as_an_attempt_but_not_as_an_amount() -> None
     assert isinstance(progress.room(chosen, NOW_S), NoTrade)
 
 
+def test_what_was_not_matched_is_tried_again_after_the_shortest_pause() -> None:
+    chosen = settings(sleep_s={"min": 2, "max": 50})
+    due = replace(Progress(counted_e8=10**12).armed(chosen, 0.0, Random(1)), factor=Decimal(1))
+    begun, attempt = due.begun(Cause.VOLUME, Decimal(1), chosen, 1_000.0, Random(3))
+    assert begun.sleeps_until_s > 1_010
+    missed = begun.ended(attempt, Decimal(0), Decimal(0))
+    assert missed.cause(chosen, 1_001.9) is None
+    assert missed.cause(chosen, 1_002.0) is Cause.VOLUME
+    matched = begun.ended(attempt, Decimal("0.5"), Decimal(0))
+    assert matched.cause(chosen, begun.sleeps_until_s - 0.1) is None
+
+
 # On disk.
 
 
