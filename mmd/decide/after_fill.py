@@ -13,6 +13,8 @@ from mmd.words.market import Side
 
 def waits_until_ns(settings: AfterFillSettings, fills: Mapping[Side, SideFills], side: Side) -> int:
     """Until when a side gets no new order; 0: it need not wait."""
+    if not settings.replenish_s and not settings.pause_s:
+        return 0
     waits = {side: max(settings.replenish_s, settings.pause_s), side.opposite: settings.pause_s}
     return max(
         fills[filled].last_ns + int(seconds * 1e9) if seconds and fills[filled].count else 0

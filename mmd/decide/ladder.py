@@ -29,8 +29,7 @@ Part = tuple[str, Decimal]
 """What moves a price away from the reference: its name, and by how many bps (towards: < 0)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Draw:
+class Draw(NamedTuple):
     """What chance gave a level: both numbers from -1 (or 0) to 1."""
 
     shift: Decimal
@@ -50,8 +49,8 @@ class WantedQuote(NamedTuple):
     level: int
     price: Decimal
     amount: Decimal
-    parts: tuple[Part, ...] = ()
-    """Why it lies where it does; the venue's grid rounds further away."""
+    drawn: Draw | None = None
+    """What chance had to do with it."""
 
 
 class LeftOut(NamedTuple):
@@ -116,7 +115,7 @@ def _amounts(settings: QuoteSettings, level: int) -> tuple[Decimal, Decimal]:
     return amount * (1 - size.jitter_pct * _PERCENT), amount
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SideTerms:
     """What the market says to one side, now: the same for all of its levels."""
 
@@ -137,7 +136,7 @@ class SideTerms:
     moved_bps: Decimal = field(init=False, default=_ZERO)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "moved_bps", sum((bps for _, bps in self.parts), _ZERO))
+        self.moved_bps = sum((bps for _, bps in self.parts), _ZERO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +184,9 @@ def wanted_quote(
         return LeftOut(side, level, terms.silent)
     if terms.costs is not None and level >= len(terms.costs):
         return LeftOut(side, level, "Binance's order book is not deep enough to hedge it")
-    price, parts = _raw(terms, shape, level, drawn)
+    price = _raw_price(terms, shape, level, drawn)
     if terms.venue is not None:
-        price, parts = _behind(terms, terms.venue, price, price + shift, parts)
+        price = _behind(price + shift, terms.venue, side)
     price = rules.round_price(price, side)
     if price <= 0:
         return LeftOut(side, level, "its price would not be above 0")
@@ -200,26 +199,40 @@ def wanted_quote(
     amount = rules.round_amount(amount)
     if not rules.min_amount <= amount <= rules.max_amount:
         return LeftOut(side, level, f"its amount {amount} is not within the venue's limits")
-    return WantedQuote(side, level, price, amount, parts)
+    return WantedQuote(side, level, price, amount, drawn)
 
 
-def _raw(
-    terms: SideTerms, shape: Shape, level: int, drawn: Draw
-) -> tuple[Decimal, tuple[Part, ...]]:
-    """A level's price before the venue has its say, and what it is made of."""
-    spread, jitter = shape.distances[level], drawn.shift * shape.jitter_bps
-    distance = spread + jitter + terms.moved_bps
-    parts: tuple[Part, ...] = (("spread", spread), ("jitter", jitter), *terms.parts)
+def _raw_price(terms: SideTerms, shape: Shape, level: int, drawn: Draw) -> Decimal:
+    """A level's price before the venue has its say."""
+    distance = shape.distances[level] + drawn.shift * shape.jitter_bps + terms.moved_bps
     if terms.costs is not None:
-        cost = terms.costs[level]
-        distance += cost
-        parts = (*parts, ("depth", cost))
+        distance += terms.costs[level]
     if distance < shape.floor_bps:
-        parts = (*parts, ("minimum", shape.floor_bps - distance))
         distance = shape.floor_bps
     away = distance * BPS
-    factor = 1 - away if terms.side is Side.BUY else 1 + away
-    return terms.reference * factor, parts
+    return terms.reference * (1 - away if terms.side is Side.BUY else 1 + away)
+
+
+def parts_of(quote: WantedQuote, terms: SideTerms, shape: Shape, shift: Decimal) -> list[Part]:
+    """Why a quote lies where it does; the venue's grid rounds further away. Told when somebody
+    asks, since a decision has no use for it."""
+    if quote.drawn is None:
+        return []
+    parts = [
+        ("spread", shape.distances[quote.level]),
+        ("jitter", quote.drawn.shift * shape.jitter_bps),
+        *terms.parts,
+    ]
+    if terms.costs is not None:
+        parts.append(("depth", terms.costs[quote.level]))
+    distance = sum((bps for _, bps in parts), _ZERO)
+    if distance < shape.floor_bps:
+        parts.append(("minimum", shape.floor_bps - distance))
+    if terms.venue is not None:
+        price = _raw_price(terms, shape, quote.level, quote.drawn)
+        moved = _behind(price + shift, terms.venue, terms.side)
+        parts.append((terms.venue.name, abs(moved - price) / terms.reference / BPS))
+    return parts
 
 
 def _venue_shift(terms: SideTerms, shape: Shape, draws: Mapping[Place, Draw]) -> Decimal:
@@ -227,18 +240,11 @@ def _venue_shift(terms: SideTerms, shape: Shape, draws: Mapping[Place, Draw]) ->
     orders allow."""
     if terms.venue is None or not terms.levels or terms.silent or terms.costs == []:
         return _ZERO
-    first, _ = _raw(terms, shape, 0, draws[terms.side, 0])
+    first = _raw_price(terms, shape, 0, draws[terms.side, 0])
     limit = terms.venue.price
     return limit - first if is_better(first, limit, terms.side) else _ZERO
 
 
-def _behind(
-    terms: SideTerms, limit: Limit, price: Decimal, moved: Decimal, parts: tuple[Part, ...]
-) -> tuple[Decimal, tuple[Part, ...]]:
-    """The moved price, and no better than the limit."""
-    if is_better(moved, limit.price, terms.side):
-        moved = limit.price
-    if moved == price:
-        return price, parts
-    bps = abs(moved - price) / terms.reference / BPS
-    return moved, (*parts, (limit.name, bps))
+def _behind(price: Decimal, limit: Limit, side: Side) -> Decimal:
+    """The price, and no better than the limit."""
+    return limit.price if is_better(price, limit.price, side) else price

@@ -6,7 +6,6 @@ is impossible by our understanding, changes nothing, and is reported with the ev
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
@@ -251,13 +250,15 @@ class Ledger:
         fills.count += 1
         fills.last_ns, fills.last_level = now_ns, entry.level
 
-    def live(self, side: Side | None = None) -> Iterator[Entry]:
+    def live(self, side: Side | None = None) -> list[Entry]:
         """Orders that rest on the venue or may do so soon."""
-        return (e for e in self.entries.values() if side is None or e.side is side)
+        if side is None:
+            return list(self.entries.values())
+        return [entry for entry in self.entries.values() if entry.order.side is side]
 
     def best_live_price(self, side: Side) -> Decimal | None:
         """The price nearest to the other side that one of our orders has or may have."""
-        prices = [entry.price for entry in self.live(side)]
+        prices = [entry.order.price for entry in self.live(side)]
         if not prices:
             return None
         return max(prices) if side is Side.BUY else min(prices)

@@ -53,7 +53,7 @@ def _side(quoter: Quoter, side: Side, ledger: Ledger, now_ns: int) -> dict[str, 
     rules = quoter.side_rules[side]
     quotes = [quote for quote in quoter.ladder.quotes if quote.side is side]
     done = plan_side(quotes, ledger, side, rules, now_ns)
-    levels = [_level(quote, terms, rules, done, now_ns) for quote in quotes]
+    levels = [_level(quoter, quote, terms, done, now_ns) for quote in quotes]
     levels += [
         {"level": gap.level, "state": "left out", "why": gap.reason}
         for gap in quoter.ladder.left_out
@@ -69,10 +69,10 @@ def _side(quoter: Quoter, side: Side, ledger: Ledger, now_ns: int) -> dict[str, 
 
 
 def _level(
-    quote: WantedQuote, terms: SideTerms, rules: SideRules, done: SidePlan, now_ns: int
+    quoter: Quoter, quote: WantedQuote, terms: SideTerms, done: SidePlan, now_ns: int
 ) -> dict[str, Any]:
-    state, why, order = _fate(quote, rules, done)
-    parts = {name: bps for name, bps in quote.parts if bps}
+    state, why, order = _fate(quote, quoter.side_rules[quote.side], done)
+    parts = {name: bps for name, bps in quoter.parts(quote, terms) if bps}
     total = _distance_bps(quote.price, terms)
     parts["grid"] = total - sum(parts.values(), Decimal(0))
     return {

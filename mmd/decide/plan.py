@@ -7,11 +7,13 @@ then quotes at the touch, then the far ones, then cancels that merely tidy up.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import IntEnum
 from operator import attrgetter
+from typing import NamedTuple
 
 from mmd.decide.bounds import is_better
 from mmd.decide.ladder import WantedQuote
@@ -33,8 +35,7 @@ class Urgency(IntEnum):
     TIDY = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Cancel:
+class Cancel(NamedTuple):
     """An order that has to go."""
 
     entry: Entry
@@ -42,8 +43,7 @@ class Cancel:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A quote that is missing."""
 
     quote: WantedQuote
@@ -159,18 +159,15 @@ def plan_side(
     done = SidePlan()
     live = [entry for entry in ledger.live(side) if entry.level != SELF_TRADE_LEVEL]
     best = quotes[0].price if quotes else None
-    done.hanging = [entry for entry in live if _hangs(entry, rules, best)]
-    kept_out = {entry.order.client_id for entry in done.hanging}
-    candidates = [
-        entry
-        for entry in live
-        if entry.state is not State.CANCELLING and entry.order.client_id not in kept_out
-    ]
+    candidates = [entry for entry in live if entry.state is not State.CANCELLING]
+    if rules.hanging_to is not None:
+        done.hanging = [entry for entry in live if _hangs(entry, rules, best)]
+        kept_out = {entry.order.client_id for entry in done.hanging}
+        candidates = [entry for entry in candidates if entry.order.client_id not in kept_out]
     missing, unmatched = _match(quotes, candidates, rules, now_ns, done)
-    done.cancels += [
-        _cancel(entry, best, rules.keep, now_ns) for entry in unmatched if entry.state.rests
-    ]
-    done.cancels.sort(key=lambda cancel: cancel.entry.price, reverse=side is Side.BUY)
+    too_near = None if best is None else _too_near(side, best, rules.keep)
+    done.cancels += [_cancel(entry, too_near, now_ns) for entry in unmatched if entry.state.rests]
+    done.cancels.sort(key=lambda cancel: cancel.entry.order.price, reverse=side is Side.BUY)
     _place(missing, unmatched, live, ledger.best_live_price(side.opposite), rules, done, renew)
     return done
 
@@ -188,12 +185,18 @@ def _match(
     """
     keep, missing = rules.keep, []
     usable = [(entry.order.price, entry) for entry in candidates if keep.is_usable(entry, now_ns)]
+    prices = sorted(price for price, _ in usable)
     room = rules.room
     if room is not None:
         room -= sum((entry.remaining for entry in done.hanging), _ZERO)
-    taken = set()
+    taken: set[str] = set()
     for quote in quotes:
-        match = _take_nearest(usable, quote.price, keep.within(quote))
+        within = keep.within(quote)
+        near = bisect_left(prices, quote.price - within)
+        match = None
+        # A price is near only if the next one up is; after a great move none is.
+        if near < len(prices) and prices[near] <= quote.price + within:
+            match = _take_nearest(usable, quote.price, within)
         if match is not None:
             taken.add(match.order.client_id)
         amount = quote.amount if match is None else match.remaining
@@ -278,12 +281,16 @@ def _hangs(entry: Entry, rules: SideRules, best: Decimal | None) -> bool:
     return not is_better(to, entry.price, entry.side)
 
 
-def _cancel(entry: Entry, best: Decimal | None, keep: Keep, now_ns: int) -> Cancel:
-    if best is None:
+def _too_near(side: Side, best: Decimal, keep: Keep) -> Decimal:
+    """An order with a better price than this is nearer to the market than wanted."""
+    room = best * keep.tolerance_bps * BPS
+    return best + room if side is Side.BUY else best - room
+
+
+def _cancel(entry: Entry, too_near: Decimal | None, now_ns: int) -> Cancel:
+    if too_near is None:
         return Cancel(entry, Urgency.HARM, "no quote wanted on this side")
-    too_near = best * keep.tolerance_bps * BPS
-    beyond = entry.price - best if entry.side is Side.BUY else best - entry.price
-    if beyond > too_near:
+    if is_better(entry.order.price, too_near, entry.order.side):
         return Cancel(entry, Urgency.HARM, "nearer to the market than wanted")
     if now_ns >= entry.expires_ns:
         return Cancel(entry, Urgency.TIDY, "old")

@@ -29,6 +29,7 @@ from mmd.decide.ladder import (
     WantedQuote,
     draw,
     draw_all,
+    parts_of,
     wanted_ladder,
     wanted_quote,
 )
@@ -298,6 +299,10 @@ class Quoter:
                 why = next(gap.reason for gap in self.ladder.left_out if gap.side is terms.side)
                 notes["bids" if terms.side is Side.BUY else "asks"] = why
         return "; ".join(f"no {name}: {why}" for name, why in notes.items())
+
+    def parts(self, quote: WantedQuote, terms: SideTerms) -> list[Part]:
+        """Why a quote of the present ladder lies where it does."""
+        return parts_of(quote, terms, self._shape, self.ladder.shifts[quote.side])
 
     def _renew(self, quote: WantedQuote) -> WantedQuote | None:
         """Draws a level anew that is about to be placed."""
