@@ -338,5 +338,9 @@ BLOWS: dict[str, Blow] = {
 }  # fmt: skip
 ALONE = frozenset({"blind"})
 """Kinds whose proof needs that nothing else happens."""
+UPPER = frozenset(
+    {"kill parent", "stop parent", "freeze parent", "kill supervisord", "freeze supervisord"}
+)
+"""Kinds that strike those who would replace a dead pair, or sweep for it."""
 LAST = frozenset({"kill supervisord", "cut power"})
 """Kinds that end with a start."""

@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from chaos import proof
-from chaos.blows import ALONE, BLOWS, LAST, Hand, Missed
+from chaos.blows import ALONE, BLOWS, LAST, UPPER, Hand, Missed
 from chaos.chronicle import Chronicle
 from chaos.subject import SECRETS, CommandFailed, Subject
 from chaos.watch import Watch, wall_ms
@@ -30,7 +31,7 @@ CHANGES: dict[str, Any] = {
 """What is changed in the shipped configuration: self-trades happen as well."""
 SWEEP_S = 5.0
 """What a stall, the parent's own death and a loaded machine may add to the stall limit until
-somebody answers for a dead owner's orders again."""
+somebody answers for a dead owner's orders again; once more for each further blow to those above."""
 PULL_S = 1.5
 """Age limit of a price to the last cancel, on a loaded machine."""
 RECOVERY_S = 45.0
@@ -143,11 +144,12 @@ class _Campaign:
         self._calm_s = calm_s
         self._subject, self._world, self._outcome = subject, world, outcome
         self._random, self._tell = random, tell
+        self._absences_judged = 0
         self._chronicle = Chronicle()
         self._watch = Watch(subject.pairs, subject.owner)
         self._hand = Hand(subject, world, random, self._watch, tell)
         supervision = subject.settings["supervision"]
-        self._orphan_limit_s = supervision["stall_limit_s"] + SWEEP_S
+        self._stall_limit_s = supervision["stall_limit_s"]
         self._price_limit_s = subject.settings["defaults"]["quote"]["max_price_age_s"] + PULL_S
 
     def run(self, until: float) -> None:
@@ -173,7 +175,7 @@ class _Campaign:
             self._hand.wait(self._random.choice((0.0, 0.05, 0.3, 1.0)))
         self._hand.finish()
         took = self._recover()
-        self._prove()
+        self._prove(self._stall_limit_s + SWEEP_S * max(1, len(UPPER.intersection(kinds))))
         self._tell(f"all quote again after {took:.1f} s; proven")
         self._hand.wait(self._random.uniform(0.0, self._calm_s))
 
@@ -201,15 +203,16 @@ class _Campaign:
     def _follow(self) -> None:
         self._chronicle.take(self._world.entries(self._chronicle.last))
 
-    def _prove(self) -> None:
+    def _prove(self, orphan_limit_s: float) -> None:
         """Proves everything, now that nothing strikes. Raises Broken."""
         report = self._world.report()
         self._follow()
         wrong = proof.orders_sent_twice(self._chronicle)
         wrong += proof.own_meetings(report, self._chronicle)
-        wrong += proof.orphans(
-            self._chronicle, self._watch.absences, self._orphan_limit_s, wall_ms()
-        )
+        absences = self._watch.absences[self._absences_judged :]
+        over = takewhile(lambda absence: absence.end_ms is not None, absences)
+        self._absences_judged += len(list(over))
+        wrong += proof.orphans(self._chronicle, absences, orphan_limit_s, wall_ms())
         wrong += proof.quotes_without_price(self._chronicle, self._hand.blind, self._price_limit_s)
         if wrong:
             raise Broken(wrong)

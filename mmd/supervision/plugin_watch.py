@@ -1,8 +1,8 @@
 """Ends a parent that is frozen, where nobody else can.
 
 A frozen parent is ended by its children, but one that was stopped before it had any would stay
-for ever: to supervisord it runs. So supervisord itself looks, every five seconds; one that is
-found frozen three times in a row is killed and, by that, restarted.
+for ever: to supervisord it runs. So supervisord itself looks whenever its loop turns, once a
+second at least.
 
 Runs inside supervisord: it never waits, and nothing it does may raise.
 """
@@ -11,42 +11,58 @@ from __future__ import annotations
 
 import os
 import signal
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from supervisor.events import Tick5Event, subscribe
+from supervisor.medusa import asyncore_25 as asyncore
 
 from mmd.supervision import proc
 
 PROGRAM = "mmd"
-_LOOKS = 3
-"""Its children need less time, and a person with a debugger is given a little."""
+CHILDLESS_S = 1.5
+"""How long a parent that has nobody else may stay frozen."""
+PATIENCE_S = 15.0
+"""How long one with children may: they need less time, unless they are frozen too."""
 
 
 class FrozenWatch:
     """Looks at the one program that supervisord runs."""
 
-    def __init__(self, supervisord: Any) -> None:
+    def __init__(self, supervisord: Any, clock: Callable[[], float] = time.monotonic) -> None:
         self._supervisord = supervisord
-        self._frozen, self._looks = 0, 0
-        """Which process was frozen at the last look, and for how many looks in a row."""
+        self._clock = clock
+        self._frozen, self._since = 0, 0.0
+        """Which process is frozen, and since when it was seen so."""
 
     def begin(self) -> None:
-        """Looks from now on."""
-        subscribe(Tick5Event, self.look)
+        """Looks from now on: supervisord asks everything in its map whether it is readable."""
+        asyncore.socket_map[PROGRAM] = self
 
-    def look(self, _event: object = None) -> None:
+    def readable(self) -> bool:
+        """The loop turns. Never readable, so that no descriptor is needed."""
+        self.look()
+        return False
+
+    def writable(self) -> bool:
+        return False
+
+    def look(self) -> None:
         """One look."""
         pid = self._pid()
         if not pid or not proc.is_frozen(pid):
-            self._frozen, self._looks = 0, 0
+            self._frozen = 0
             return
-        self._looks = self._looks + 1 if pid == self._frozen else 1
-        self._frozen = pid
-        if self._looks >= _LOOKS:
-            with suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
-            self._supervisord.options.logger.warn(f"killed process {pid}, which was frozen")
+        now = self._clock()
+        if pid != self._frozen:
+            self._frozen, self._since = pid, now
+        patience_s = PATIENCE_S if proc.has_children(pid) else CHILDLESS_S
+        if now - self._since < patience_s:
+            return
+        with suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+        self._supervisord.options.logger.warn(f"killed process {pid}, which was frozen")
 
     def _pid(self) -> int:
         group = self._supervisord.process_groups.get(PROGRAM)

@@ -40,6 +40,14 @@ def is_frozen(pid: int) -> bool:
     return seen is not None and seen.state in "Tt"
 
 
+def has_children(pid: int) -> bool:
+    """True as well where the kernel does not tell."""
+    try:
+        return bool(Path(f"/proc/{pid}/task/{pid}/children").read_text())
+    except OSError:
+        return True
+
+
 def resident_mb(pid: int) -> float:
     """Resident memory without mapped files, in MB; pages still shared with the parent count."""
     try:

@@ -217,22 +217,22 @@ def test_supervisord_ends_a_parent_that_stays_frozen() -> None:
         process_groups={"mmd": SimpleNamespace(processes={"mmd": process})},
         options=SimpleNamespace(logger=SimpleNamespace(warn=warned.append)),
     )
-    watch = FrozenWatch(supervisord)
+    watch = FrozenWatch(supervisord, iter((20.0, 21.0, 22.0)).__next__)
     try:
         for _ in range(5):
-            watch.look()
+            assert not watch.readable()
         sleeper.send_signal(signal.SIGSTOP)
         until(lambda: is_frozen(sleeper.pid))
-        watch.look()
-        watch.look()
+        watch.readable()
+        watch.readable()
         assert warned == [], "it may be for a moment only"
-        watch.look()
+        watch.readable()
         assert sleeper.wait(5) == -signal.SIGKILL
         assert len(warned) == 1
         process.pid = 0
-        watch.look()
+        watch.readable()
     finally:
         sleeper.kill()
         sleeper.wait()
     supervisord.process_groups.clear()
-    watch.look()
+    watch.readable()
