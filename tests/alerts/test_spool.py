@@ -73,6 +73,7 @@ def test_writers_that_are_killed_lose_nothing_they_have_put(tmp_path: Path) -> N
             while True:
                 spool.put(Kind.RESTART, name, f"{number}")
                 number += 1
+                time.sleep(0.001)
         writers.append(pid)
     while len(spool.read_all()[0]) < 300:
         time.sleep(0.01)
