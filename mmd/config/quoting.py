@@ -315,7 +315,7 @@ class QuoteSettings(Strict):
     """What follows a fill."""
     session: SessionSettings = SessionSettings()
     """When the pair is quoted."""
-    max_orders_in_flight: int = Field(default=10, ge=1, le=100)
+    max_orders_in_flight: int = Field(default=20, ge=1, le=100)
     """Requests to the venue that may be under way at once."""
 
     @property

@@ -45,6 +45,7 @@ from mmd.processes.sweep import SweepPlan, Whose, sweep
 from mmd.processes.venue_view import VenueView
 from mmd.records.alerts import Kind, Spool
 from mmd.records.journal import Clocks, because
+from mmd.records.logs import HeldBack
 from mmd.records.reader import AccountReader
 from mmd.records.selftrade import path_of
 from mmd.venues.ace.aio import AsyncAceClient
@@ -107,11 +108,13 @@ async def _work(job: PairJob, rules: MarketRules, context: ChildContext) -> None
     with (
         closing(Watch(*job.price_bells)) as prices,
         closing(Watch(job.account_bell)) as account,
+        closing(HeldBack(log)) as lines,
         Budget(job.budget, job.ace.key.api_key) as budget,
     ):
         async with AsyncAceClient(job.ace) as client:
             started_ms = time.time_ns() // 1_000_000
             worker = Worker(job, rules, context, client, budget, prices, account, started_ms)
+            worker.after_turn = lines.let_go
             await worker.run()
 
 
@@ -175,6 +178,8 @@ class Worker:
         self.dirty = True
         self.is_turn_due = False
         self.left_out = 0
+        self.after_turn: Callable[[], None] = _nothing
+        """Called when a turn's requests are sent and its state is shown."""
         self.turn_ns = self.clock_ns()
 
     def self_trade_job(self) -> SelfTradeJob:
@@ -448,6 +453,7 @@ class Worker:
             )
         )
         self.context.heart.beat(progress=self.job.book.counter)
+        self.after_turn()
 
     def profit(self) -> float:
         """Realised and unrealised profit in quote currency, at the newest reference's middle."""
@@ -464,3 +470,7 @@ class Worker:
         if not prices:
             return 0.0
         return max(prices) if side is Side.BUY else min(prices)
+
+
+def _nothing() -> None:
+    """Nothing is to be done after a turn."""

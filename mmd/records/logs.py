@@ -75,6 +75,36 @@ class DailyFileHandler(logging.Handler):
         super().close()
 
 
+class HeldBack(logging.Handler):
+    """Keeps a logger's records until they are let go, so that what is urgent goes before the
+    writing. A warning or worse lets all go at once. `close` brings back the former state."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        super().__init__()
+        self._logger, self._records = logger, list[logging.LogRecord]()
+        logger.addHandler(self)
+        logger.propagate = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._records.append(record)
+        if record.levelno >= logging.WARNING:
+            self.let_go()
+
+    def let_go(self) -> None:
+        """Gives the records to whoever would have had them at once."""
+        records, self._records = self._records, []
+        parent = self._logger.parent
+        assert parent is not None
+        for record in records:
+            parent.handle(record)
+
+    def close(self) -> None:
+        self.let_go()
+        self._logger.removeHandler(self)
+        self._logger.propagate = True
+        super().close()
+
+
 class ZonedFormatter(logging.Formatter):
     """Times in the configured zone, to the millisecond, with their offset."""
 

@@ -74,3 +74,21 @@ def test_old_days_are_removed_and_nothing_else(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {
         "2026-01-30", "2026-02-01", "supervisord", "2026-99-99"
     }  # fmt: skip
+
+
+def test_lines_held_back_come_in_their_order_and_at_once_with_a_warning(
+    tmp_path: Path, logger: logging.Logger
+) -> None:
+    path = tmp_path / "log"
+    logger.addHandler(logging.FileHandler(path))
+    child = logger.getChild("child")
+    child.setLevel(logging.INFO)
+    held = logs.HeldBack(child)
+    child.info("one")
+    assert path.read_text() == ""
+    child.warning("two")
+    assert path.read_text() == "one\ntwo\n"
+    child.info("three")
+    held.close()
+    child.info("four")
+    assert path.read_text() == "one\ntwo\nthree\nfour\n"

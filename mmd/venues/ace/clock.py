@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import dataclass
 
 from mmd.words.errors import KeyRejected, Unavailable
 
@@ -19,23 +18,16 @@ _WRONG_MS = 500.0
 _STALE_NS = 1_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class _Sample:
-    rtt_ms: float
-    offset_ms: float
-
-    def agrees(self, other: _Sample) -> bool:
-        """Whether one offset can explain both: each is right to within half its round trip."""
-        room_ms = (self.rtt_ms + other.rtt_ms) / 2 + _SLACK_MS
-        return abs(self.offset_ms - other.offset_ms) <= room_ms
-
-
 class VenueClock:
     """Believes the quickest of the last replies: its offset has the smallest error."""
 
     def __init__(self, now_ns: int, wall_ms: float) -> None:
         self._offset_ms = wall_ms - now_ns / 1e6
-        self._samples: deque[_Sample] = deque(maxlen=_KEPT)
+        self._samples: deque[tuple[float, float]] = deque(maxlen=_KEPT)
+        """Round trip and offset, in ms, of each of the last replies …"""
+        self._least: deque[float] = deque(maxlen=_KEPT)
+        self._most: deque[float] = deque(maxlen=_KEPT)
+        """… and between which offsets the true one lies by it."""
 
     @property
     def offset_ms(self) -> float:
@@ -52,12 +44,17 @@ class VenueClock:
             return
         if int(header) < _YEAR_2001_MS:
             return
-        middle_ms = (sent_ns + received_ns) / 2e6
-        sample = _Sample((received_ns - sent_ns) / 1e6, int(header) - middle_ms)
-        if not all(sample.agrees(other) for other in self._samples):
-            self._samples.clear()  # the venue set its clock
-        self._samples.append(sample)
-        self._offset_ms = min(self._samples, key=lambda s: s.rtt_ms).offset_ms
+        rtt_ms = (received_ns - sent_ns) / 1e6
+        offset_ms = int(header) - (sent_ns + received_ns) / 2e6
+        # An offset is right to within half its round trip.
+        least, most = (offset_ms + sign * (rtt_ms + _SLACK_MS) / 2 for sign in (-1, 1))
+        if self._samples and (least > min(self._most) or most < max(self._least)):
+            for kept in (self._samples, self._least, self._most):
+                kept.clear()  # no one offset explains all: the venue set its clock
+        self._samples.append((rtt_ms, offset_ms))
+        self._least.append(least)
+        self._most.append(most)
+        self._offset_ms = min(self._samples)[1]
 
 
 class Attempt:
