@@ -120,6 +120,7 @@ async def _round(folder: Path, number: int, figures: Figures) -> None:
             budget=budget,
             max_in_flight=100,
             on_change=lambda: None,
+            on_unclear=lambda: None,
             may_send=lambda: book_fault("book", book, time.monotonic_ns(), 10**12),
             gate=Gate(
                 Guard(_RULES, RiskSettings(), _SETTINGS.inventory),

@@ -16,6 +16,7 @@ from mmd.cells.wake import Bell
 from mmd.config.model import PairSettings, Settings
 from mmd.config.paths import Paths
 from mmd.config.secrets import AlertTargets, Secret
+from mmd.decide.agenda import Paces
 from mmd.faces.sight import command_child, sight
 from mmd.faces.status import describe_book, describe_pair
 from mmd.faces.world import World
@@ -31,9 +32,11 @@ from mmd.venues.ace.budget import BudgetSpec
 from mmd.words.market import Pair
 
 _E8 = Decimal("1e8")
-_ACCOUNT_POLL_S = 1.0
 _VOLUME_STEPS = 10
 """A feed rings at so many parts of the smallest volume that somebody waits for."""
+
+_QUOTED_RATE = Paces(orders_s=2.0)
+"""Where a rate's own market is quoted: the rate process leaves out the orders last listed."""
 
 
 @dataclass(frozen=True)
@@ -169,14 +172,16 @@ class _Plan:
         )
 
     def account(self) -> ChildSpec:
-        bell = self.assembly.bell("account")
+        quotes_rate = any(rate in self.settings.pairs for rate in self.settings.rates)
+        bell, trouble = self.assembly.bell("account"), self.assembly.bell("trouble")
         job = account.AccountJob(
             ace=self.world.ace,
             instance=self.assembly.paths.instance(),
             store=self.store,
             budget=self.budget,
-            poll_s=_ACCOUNT_POLL_S,
             bell=bell,
+            trouble=trouble,
+            paces=_QUOTED_RATE if quotes_rate else Paces(),
             risk=self.settings.risk,
             members=tuple(
                 Member(pair, self.segment.add(QUOTES, pair.slug)) for pair in self.settings.pairs
@@ -185,7 +190,7 @@ class _Plan:
         return self.child(
             "jobs:account",
             partial(account.run, job),
-            keeps=(bell.fd,),
+            keeps=(bell.fd, trouble.fd),
             identity=(self.venue_identity, job.risk, [member.pair for member in job.members]),
         )
 
@@ -236,7 +241,7 @@ class _Plan:
     def pair(self, name: Pair, chosen: PairSettings) -> ChildSpec:
         rate_pair = self.settings.rate_of(name)
         symbol, *others = (name.lower() for name in chosen.binance.symbols)
-        account_bell = self.assembly.bell("account")
+        account_bell, trouble_bell = self.assembly.bell("account"), self.assembly.bell("trouble")
         bells = [self.assembly.bell(name) for name in (symbol, *others)]
         rate_cell: BookCell | None = None
         if rate_pair is not None:
@@ -259,6 +264,7 @@ class _Plan:
             wanted=self.segment.add(WANTED, f"pairs:{name.slug}"),
             price_bells=tuple(bells),
             account_bell=account_bell,
+            trouble_bell=trouble_bell,
             budget=self.budget,
             store=self.store,
             depth=self.segment.add(DEPTH, symbol) if chosen.quote.depth else None,
@@ -271,7 +277,7 @@ class _Plan:
             self.with_own_log(
                 "selftrader", f"{name.folder}/selftrader.log", partial(pair.run, job)
             ),
-            keeps=tuple(bell.fd for bell in (*bells, account_bell)),
+            keeps=tuple(bell.fd for bell in (*bells, account_bell, trouble_bell)),
             drains=True,
             sweep=self.sweep(name),
             log=f"*/{name.folder}/mmaker.log",

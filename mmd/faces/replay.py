@@ -51,7 +51,6 @@ FORESIGHT_S = 10
 """… this far ahead."""
 _PULSE_S = 0.1
 """How often the others act, as on the served venue."""
-_ACCOUNT_S = 1.0
 _LATENCY_S = (0.002, 0.02)
 _SETTLE_S = 60.0
 _MAIN_LOGS = ("mmaker", "selftrader")
@@ -247,7 +246,7 @@ class Run:
             raise ConfigError(f"ACE has no such market: {', '.join(missing)}")
         rounds = [
             loop.create_task(self._every(_PULSE_S, self._pulse)),
-            loop.create_task(self._every(_ACCOUNT_S, stage.account_round)),
+            loop.create_task(self._every(stage.paces.trades_s, stage.account_round)),
             *(
                 loop.create_task(self._every(self._rate_settings(rate).poll_s, poll))
                 for rate in self.rates

@@ -29,6 +29,7 @@ from mmd.cells.layouts import (
 )
 from mmd.cells.wake import Bell, Watch
 from mmd.config.model import Mode, PairSettings, RateSettings
+from mmd.decide.agenda import Agenda, Paces, Topic
 from mmd.processes.context import ChildContext, Heart, ParentLink, Stop
 from mmd.processes.pair import PairJob, Worker
 from mmd.records.store import FILE as STORE_FILE
@@ -39,12 +40,13 @@ from mmd.venues.ace import calls, listing
 from mmd.venues.ace.budget import Budget, BudgetSpec, Priority
 from mmd.venues.ace.endpoint import AceEndpoint
 from mmd.words.errors import MmdError
-from mmd.words.market import MarketRules, Pair
+from mmd.words.market import Balance, MarketRules, Order, Pair
 
 INSTANCE = "abc123"
 _PARENT_PID = 1
 _FOR_EVER_S = 1e6
 _POLL_NAP_S = 0.02
+_RETRY_S = 0.5
 S = TypeVar("S")
 
 
@@ -85,12 +87,13 @@ class Stage:
     budget: BudgetSpec
     latency_s: Callable[[], float]
     """Of one way of one request."""
+    paces: Paces = field(default_factory=Paces)
     markets: dict[Pair, MarketRules] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.began_ms = self.loop.wall_ms()
         self.parent = cell(PARENT)
-        self.account_bell = self.bell()
+        self.account_bell, self.trouble_bell = self.bell(), self.bell()
         self.store_path = self.folder / STORE_FILE
         self.begin_account()
         self.beat()
@@ -100,6 +103,8 @@ class Stage:
         self.store = self.stack.enter_context(Store.open(self.store_path))
         self.clerk = self.client()
         self.clerk_budget = self.open_budget()
+        self.trouble = self.stack.enter_context(closing(Watch(self.trouble_bell)))
+        self.agenda = Agenda(self.paces)
 
     def bell(self) -> Bell:
         """A bell that the stage closes."""
@@ -127,22 +132,43 @@ class Stage:
         """Asks the venue for its markets, as every worker does before its first quote."""
         self.markets = {rules.pair: rules for rules in await self.clerk.call(calls.markets())}
 
-    async def account_round(self) -> None:
-        """What the account process does; nothing comes of it where the venue does not answer."""
-        asked_ns = self.loop.clock_ns()
+    async def account_round(self) -> float:
+        """What the account process does; returns after how many seconds it does it again."""
         try:
-            await self._may_poll()
-            orders = await self.clerk.run(listing.all_open_orders())
-            answered_ns = self.loop.clock_ns()
-            cursor = self.store.cursor(self.began_ms)
-            await self._may_poll()
-            script = listing.trades_since(cursor.trade_no, cursor.since_ms)
-            self.store.add_fills(await self.clerk.run(script))
-            await self._may_poll()
-            self.store.set_balances(await self.clerk.call(calls.balances()))
+            await self._ask(self.loop.clock_ns(), self.loop.time())
         except MmdError:
-            return
-        self.store.set_open_orders(orders, self.loop.wall_ms(), asked_ns, answered_ns)
+            self.agenda.trouble(self.loop.time())
+            return _RETRY_S
+        return self.paces.trades_s
+
+    async def _ask(self, asked_ns: int, asked_s: float) -> None:
+        agenda, clerk = self.agenda, self.clerk
+        if self.trouble.consume():
+            agenda.trouble(asked_s)
+        due = agenda.due(asked_s)
+        orders: list[Order] = []
+        if Topic.ORDERS in due:
+            await self._may_poll()
+            orders = await clerk.run(listing.all_open_orders())
+        answered_ns = self.loop.clock_ns()
+        await self._may_poll()
+        cursor = self.store.cursor(self.began_ms)
+        trades = await clerk.run(listing.trades_since(cursor.trade_no, cursor.since_ms))
+        if self.store.add_fills(trades):
+            agenda.filled()
+        if Topic.PRICES in due:
+            await self._may_poll()
+            agenda.asked(Topic.PRICES, asked_s)
+            self.store.set_prices(await clerk.call(calls.prices()), self.loop.wall_ms())
+        balances: list[Balance] = []
+        if Topic.BALANCES in due:
+            await self._may_poll()
+            balances = await clerk.call(calls.balances())
+            agenda.asked(Topic.BALANCES, asked_s)
+        if Topic.ORDERS in due:
+            now_ms = self.loop.wall_ms()
+            self.store.set_open_orders(orders, now_ms, asked_ns, answered_ns, balances)
+            agenda.asked(Topic.ORDERS, asked_s)
         self.account_bell.ring()
 
     async def _may_poll(self) -> None:
@@ -211,6 +237,7 @@ class Place:
             wanted=self.wanted,
             price_bells=tuple(feed.bell for feed in feeds),
             account_bell=stage.account_bell,
+            trouble_bell=stage.trouble_bell,
             budget=stage.budget,
             store=stage.store_path,
             leg=leg.book if leg else None,

@@ -1,7 +1,7 @@
 """What the venue says of the account, asked once per key for all pairs, and kept on disk.
 
-Each round asks for all open orders, the own trades since the last one, and the balances, writes
-them, and rings the bell: the pairs read the records.
+Each round asks for the own trades since the last one, and for the open orders, balances and last
+prices where they are due, writes them, and rings the bell: the pairs read the records.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
-from mmd.cells.wake import Bell
+from mmd.cells.wake import Bell, Watch
 from mmd.config.model import KillSettings
+from mmd.decide.agenda import Agenda, Paces, Topic
 from mmd.decide.balances import BalanceCheck
 from mmd.processes.attended import AttendedClient, Leave
 from mmd.processes.brake import CommonBrake, Member
@@ -34,7 +35,6 @@ from mmd.words.market import Balance, Order, OwnTrade, Pair
 log = logging.getLogger("account")
 
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 0.25, 5.0
-_PRICES_EVERY_S = 10.0
 _BEFORE_START_MS = 60_000
 """A new store begins so long before its making: a pair may have traded before we came up."""
 
@@ -47,8 +47,10 @@ class AccountJob:
     instance: str
     store: Path
     budget: BudgetSpec
-    poll_s: float
     bell: Bell
+    trouble: Bell
+    """Rung by pairs: the open orders may be of interest."""
+    paces: Paces = field(default_factory=Paces)
     risk: KillSettings = field(default_factory=KillSettings)
     """Of all pairs together."""
     members: tuple[Member, ...] = ()
@@ -62,8 +64,9 @@ def run(job: AccountJob, context: ChildContext) -> None:
         client = stack.enter_context(closing(AttendedClient(job.ace, context)))
         budget = stack.enter_context(closing(Budget(job.budget, job.ace.key.api_key)))
         store = stack.enter_context(Store.open(job.store))
+        trouble = stack.enter_context(closing(Watch(job.trouble)))
         try:
-            _Clerk(job, context, client, budget, store).run()
+            _Clerk(job, context, client, budget, store, trouble).run()
         except Leave:
             log.info("account leaves")
 
@@ -97,8 +100,11 @@ class _Clerk:
         client: AttendedClient,
         budget: Budget,
         store: Store,
+        trouble: Watch,
     ) -> None:
         self._job = job
+        self._trouble = trouble
+        self._agenda = Agenda(job.paces)
         self._heart = context.heart
         self._client = client
         self._caller = Throttled(client, budget, Priority.POLL, client.pause)
@@ -107,7 +113,6 @@ class _Clerk:
         self._spool = Spool.of_home(context.home)
         self._balances = BalanceCheck()
         self._prices: dict[Pair, Decimal] = {}
-        self._prices_due_s = 0.0
         self._brake = CommonBrake(job.store.parent, job.risk, job.members, self._spool, _wall_ms)
         self._brake.count(self._ours(fill.trade for fill in store.fills()))
 
@@ -119,36 +124,45 @@ class _Clerk:
                 self._round()
             except (Unavailable, OutcomeUnknown, Refused) as error:
                 self._note(error)
+                self._agenda.trouble(time.monotonic())
                 wait_s = max(retry_s, error.retry_after_s if isinstance(error, RateLimited) else 0)
                 retry_s = min(2 * retry_s, _LONGEST_RETRY_S)
             else:
-                wait_s, retry_s = self._job.poll_s, _FIRST_RETRY_S
+                wait_s, retry_s = self._job.paces.trades_s, _FIRST_RETRY_S
             self._client.pause(wait_s - (time.monotonic() - began_s))
 
     def _round(self) -> None:
         """The list is asked for first and written last: who reads it finds every fill that it
         reflects."""
-        asked_ns = time.monotonic_ns()
-        orders = play(self._caller, listing.all_open_orders(), self._client.pause)
+        asked_ns, asked_s = time.monotonic_ns(), time.monotonic()
+        if self._trouble.consume():
+            self._agenda.trouble(asked_s)
+        due = self._agenda.due(asked_s)
+        orders: list[Order] = []
+        if Topic.ORDERS in due:
+            orders = play(self._caller, listing.all_open_orders(), self._client.pause)
         answered_ns = time.monotonic_ns()
         self._ask_trades()
-        self._ask_prices()
-        balances = self._caller.call(calls.balances())
-        self._store.set_balances(balances)
-        self._store.set_open_orders(orders, _wall_ms(), asked_ns, answered_ns)
-        self._check_balances(balances)
-        self._report_intruders(orders)
+        if Topic.PRICES in due:
+            self._ask_prices(asked_s)
+        balances: list[Balance] = []
+        if Topic.BALANCES in due:
+            balances = self._caller.call(calls.balances())
+            self._agenda.asked(Topic.BALANCES, asked_s)
+        if Topic.ORDERS in due:
+            self._store.set_open_orders(orders, _wall_ms(), asked_ns, answered_ns, balances)
+            self._agenda.asked(Topic.ORDERS, asked_s)
+            self._check_balances(balances)
+            self._report_intruders(orders)
         self._brake.turn(self._prices)
         state = self._heart.state
         self._heart.beat(connected=1, messages=state.messages + 1, progress=state.progress + 1)
         self._heart.ready()
         self._job.bell.ring()
 
-    def _ask_prices(self) -> None:
-        """The venue's last prices, now and then; all else goes on without them."""
-        if time.monotonic() < self._prices_due_s:
-            return
-        self._prices_due_s = time.monotonic() + _PRICES_EVERY_S
+    def _ask_prices(self, asked_s: float) -> None:
+        """The venue's last prices; all else goes on without them."""
+        self._agenda.asked(Topic.PRICES, asked_s)
         try:
             self._prices = self._caller.call(calls.prices())
         except (Unavailable, Refused) as error:
@@ -180,6 +194,8 @@ class _Clerk:
         script = listing.trades_since(cursor.trade_no, since_ms)
         trades = self._store.add_fills(play(self._caller, script, self._client.pause))
         self._balances.explain(trades)
+        if trades:
+            self._agenda.filled()
         self._brake.count(self._ours(trades))
         for trade in trades:
             log.info(

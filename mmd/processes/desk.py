@@ -55,6 +55,7 @@ _PRIORITY = {
 _HOLD_OFF_NS = 1_000_000_000
 _HOLD_OFF_BALANCE_NS = 5_000_000_000
 _NEVER_NS = 1 << 62
+_BUDGET_NAP_S = 0.05
 _PATIENCE_S = 3.0
 """How long an order with a lost reply may take to arrive before it counts as never arrived."""
 
@@ -86,6 +87,8 @@ class Desk:
     may_send: Callable[[], str | None]
     """Asked immediately before each order is sent: the reason not to, or None."""
     gate: Guarded
+    on_unclear: Callable[[], None]
+    """Called when an order has no clear outcome."""
     clock_ns: Callable[[], int] = time.monotonic_ns
     requests: int = 0
     refused_in_a_row: int = 0
@@ -364,7 +367,8 @@ class Desk:
             self.fatal = error
 
     async def _look_up(self, entry: Entry) -> None:
-        """Asks what became of an order whose number we know."""
+        """Asks what became of an order whose number we know, once the budget allows it."""
+        await self._wait_for_budget()
         try:
             found = await self._call(calls.order_status(entry.order_no))
         except MmdError as error:
@@ -376,8 +380,15 @@ class Desk:
         log.info("looked up: %s", describe(entry))
         self.on_change()
 
+    async def _wait_for_budget(self) -> None:
+        while True:
+            if self.budget.try_take(Priority.TOUCH, self.clock_ns()):
+                return
+            await asyncio.sleep(_BUDGET_NAP_S)
+
     def _find_out(self) -> None:
         """Sees to it that lost outcomes are found out; one search serves all of them."""
+        self.on_unclear()
         if self._finding is None or self._finding.done():
             with because("lost reply"):
                 self._finding = self.spawn(self._find_out_all())

@@ -165,6 +165,7 @@ class Worker:
             on_change=self.outcome,
             may_send=self.send_fault,
             gate=self.guards.gate,
+            on_unclear=job.trouble_bell.ring,
             clock_ns=clock_ns,
         )
         self.guards.watch(self.desk)
@@ -210,6 +211,7 @@ class Worker:
         }
         self.loop.set_exception_handler(self.fail)
         self.catch_up()
+        self.job.trouble_bell.ring()  # what an earlier run sent may still arrive
         try:
             self.guards.begin()
             if await self.adopt():

@@ -40,6 +40,8 @@ class PairJob:
     """Rung by the book and the rate."""
     account_bell: Bell
     """Rung by the account process when it has news."""
+    trouble_bell: Bell
+    """Rung by the pair when an order may arrive late: the account process looks more often."""
     budget: BudgetSpec
     store: Path
     """Where the account process records what the venue says of us."""

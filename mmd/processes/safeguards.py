@@ -93,7 +93,7 @@ class Safeguards:
         """Takes in what the account process found out."""
         self.markouts.add(news.trades, self._venue_ms())
         self.journal.filled(news.trades)
-        if news.listed is not None:
+        if news.listed is not None and news.has_balances:
             self._funds = self._reckon(news.listed)
 
     def turn(self) -> bool:

@@ -24,6 +24,8 @@ class News:
     listed: list[Order] | None = None
     """The pair's open orders, if there is a newer list."""
     asked_ns: int = 0
+    has_balances: bool = False
+    """Whether the balances are as new as the list."""
 
 
 class AccountReader:
@@ -60,9 +62,11 @@ class AccountReader:
         if snapshot is None:
             return News(trades, filled)
         self._last_list = snapshot.number
-        self._balances = self._store.balances()
+        has_balances = self._store.balances_seen() == snapshot.number
+        if has_balances:
+            self._balances = self._store.balances()
         self._price = self._store.prices().get(self._pair)
-        return News(trades, filled, list(snapshot.orders), snapshot.asked_ns)
+        return News(trades, filled, list(snapshot.orders), snapshot.asked_ns, has_balances)
 
     def holdings(self) -> Holdings:
         """The position by our own fills, and what the account has in all of both currencies, free
@@ -73,8 +77,8 @@ class AccountReader:
         )
 
     def free(self) -> tuple[Decimal, Decimal] | None:
-        """What the venue called free of base and quote currency when the last list was made; None
-        while it is not known."""
+        """What the venue called free of base and quote currency when it last told; None while it
+        is not known."""
         base, quote = (self._balances.get(name) for name in (self._pair.base, self._pair.quote))
         return None if base is None or quote is None else (base.free, quote.free)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -41,6 +41,8 @@ CREATE TABLE IF NOT EXISTS open_orders (
     order_no TEXT PRIMARY KEY, client_id TEXT NOT NULL, pair TEXT NOT NULL, side INTEGER NOT NULL,
     price TEXT NOT NULL, amount TEXT NOT NULL, filled TEXT NOT NULL, status INTEGER NOT NULL,
     time_ms INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS balances_seen (
+    only INTEGER PRIMARY KEY CHECK (only = 1), list INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS prices (
     pair TEXT PRIMARY KEY, price TEXT NOT NULL, wall_ms INTEGER NOT NULL);
 """
@@ -151,18 +153,17 @@ class Store:
             (last,) = self._connection.execute("SELECT max(id) FROM fills").fetchone()
         return last or 0
 
-    def set_balances(self, balances: Iterable[Balance]) -> None:
-        """Replaces all balances."""
-        rows = [(b.currency, str(b.total), str(b.free)) for b in balances]
-        with self._transaction("IMMEDIATE") as connection:
-            connection.execute("DELETE FROM balances")
-            connection.executemany("INSERT INTO balances VALUES (?, ?, ?)", rows)
-
     def balances(self) -> dict[str, Balance]:
         """The newest balances, by currency."""
         with faults():
             rows = self._connection.execute("SELECT * FROM balances").fetchall()
         return {name: Balance(name, Decimal(total), Decimal(free)) for name, total, free in rows}
+
+    def balances_seen(self) -> int:
+        """The number of the list of open orders that came with the newest balances."""
+        with faults():
+            row = self._connection.execute("SELECT list FROM balances_seen").fetchone()
+        return 0 if row is None else int(row[0])
 
     def set_prices(self, prices: Mapping[Pair, Decimal], wall_ms: int) -> None:
         """Replaces the last prices."""
@@ -178,9 +179,15 @@ class Store:
         return {_pair(pair): LastPrice(Decimal(price), ms) for pair, price, ms in rows}
 
     def set_open_orders(
-        self, orders: Iterable[Order], wall_ms: int, asked_ns: int, answered_ns: int
+        self,
+        orders: Iterable[Order],
+        wall_ms: int,
+        asked_ns: int,
+        answered_ns: int,
+        balances: Sequence[Balance] = (),
     ) -> int:
-        """Replaces the list of open orders; returns the new list's number."""
+        """Replaces the list of open orders, and all balances where they were asked for at the
+        same time; returns the new list's number."""
         rows = [_order_row(order) for order in orders]
         with self._transaction("IMMEDIATE") as connection:
             before = connection.execute("SELECT number FROM snapshot").fetchone()
@@ -191,6 +198,8 @@ class Store:
                 "INSERT OR REPLACE INTO snapshot VALUES (1, ?, ?, ?, ?)",
                 (number, wall_ms, asked_ns, answered_ns),
             )
+            if balances:
+                _replace_balances(connection, balances, number)
         return number
 
     def newest_open_orders(self, newer_than: int = 0, pair: Pair | None = None) -> Snapshot | None:
@@ -259,6 +268,15 @@ def faults() -> Iterator[None]:
         yield
     except (sqlite3.OperationalError, OSError) as error:
         raise Unavailable(f"the account's records can't be used now: {error}") from error
+
+
+def _replace_balances(
+    connection: sqlite3.Connection, balances: Sequence[Balance], number: int
+) -> None:
+    rows = [(b.currency, str(b.total), str(b.free)) for b in balances]
+    connection.execute("DELETE FROM balances")
+    connection.executemany("INSERT INTO balances VALUES (?, ?, ?)", rows)
+    connection.execute("INSERT OR REPLACE INTO balances_seen VALUES (1, ?)", (number,))
 
 
 def _insert_fill(connection: sqlite3.Connection, trade: OwnTrade) -> bool:

@@ -31,7 +31,7 @@ class House:
         self.health = cell(HEALTH)
         self.parent = cell(PARENT)
         self.book: BookCell = cell(BOOK)
-        self.bell = Bell()
+        self.bell, self.trouble = Bell(), Bell()
         self.parent.write(ParentState(os.getpid(), 2**62))
         self._pidfd = os.pidfd_open(os.getpid())
         self._home = home
@@ -48,6 +48,7 @@ class House:
 
     def close(self) -> None:
         self.bell.close()
+        self.trouble.close()
         for fd in (self._pidfd, *(stop.fd for stop in self._stops)):
             os.close(fd)
 

@@ -13,6 +13,7 @@ import requests
 
 from mmd.cells.wake import Watch
 from mmd.config.secrets import AceKey
+from mmd.decide.agenda import Paces
 from mmd.processes import account
 from mmd.processes.account import AccountJob
 from mmd.records.alerts import Kind, Spool
@@ -48,8 +49,9 @@ def job(house: House, exchange: Exchange, tmp_path: Path) -> AccountJob:
         instance=INSTANCE,
         store=tmp_path / "account.sqlite",
         budget=BudgetSpec(tmp_path, Decimal(100), 20),
-        poll_s=0.05,
         bell=house.bell,
+        trouble=house.trouble,
+        paces=Paces(0.05, 0, 0, 0, 10),
     )
 
 
@@ -153,7 +155,9 @@ def test_polling_keeps_to_the_budget(
     house: House, exchange: Exchange, client: AceClient, job: AccountJob, tmp_path: Path
 ) -> None:
     """12 of a burst of 20 are for polls; a round asks three questions."""
-    poor = replace(job, budget=BudgetSpec(tmp_path, Decimal("0.001"), 20), poll_s=0.0)
+    poor = replace(
+        job, budget=BudgetSpec(tmp_path, Decimal("0.001"), 20), paces=Paces(0, 0, 0, 0, 10)
+    )
     began = time.monotonic()
     house.run(
         lambda: account.run(poor, house.context),

@@ -59,7 +59,7 @@ def on_stage(folder: Path, script: Script, **risk: object) -> None:
 async def let_pass(stage: Drama, seconds: float, life: Life | None = None) -> None:
     """Time passes: prices move, the account process asks, until the worker leaves at the latest."""
     end, due = stage.loop.time() + seconds, stage.loop.time()
-    account: asyncio.Task[None] | None = None
+    account: asyncio.Task[float] | None = None
     while stage.loop.time() < end and not (life is not None and life.task.done()):
         stage.move()
         if stage.loop.time() >= due and (account is None or account.done()):

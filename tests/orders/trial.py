@@ -131,7 +131,7 @@ class Drama(Stage):
             return 0.00003
         return 0.0002 if self.random.random() < 0.98 else 0.006
 
-    async def kill_account(self, under_way: asyncio.Task[None] | None) -> None:
+    async def kill_account(self, under_way: asyncio.Task[float] | None) -> None:
         """The account process ends as by SIGKILL, and another takes over."""
         self.clerk.is_cut = True
         if under_way is not None:
@@ -142,7 +142,8 @@ class Drama(Stage):
 
     def renew_parent(self) -> None:
         """Another parent makes cells and bells of its own; who still lives has the old ones."""
-        self.parent, self.account_bell = cell(PARENT), self.bell()
+        self.parent = cell(PARENT)
+        self.account_bell, self.trouble_bell = self.bell(), self.bell()
         self.place = Place(self, PAIR, self.place.settings, self.feed())
         self.beat()
 
@@ -195,7 +196,7 @@ async def play(
     """Lets time pass. With trouble, faults come and go, and so do the processes."""
     end = stage.loop.time() + seconds
     round_due = stage.loop.time()
-    account: asyncio.Task[None] | None = None
+    account: asyncio.Task[float] | None = None
     while stage.loop.time() < end:
         if life is not None and life.task.done():
             life.task.result()
@@ -218,8 +219,10 @@ async def play(
                 stage.renew_parent()
                 await stage.kill_account(account)
                 story.parents += 1
-        if stage.loop.time() >= round_due and (account is None or account.done()):
-            round_due = stage.loop.time() + 1.0
+        if account is not None and account.done():
+            round_due = stage.loop.time() + (0 if account.cancelled() else account.result())
+            account = None
+        if account is None and stage.loop.time() >= round_due:
             account = stage.loop.create_task(stage.account_round())
         stage.move()
         await asyncio.sleep(STEP_S)
@@ -238,6 +241,7 @@ async def kill(life: Life) -> None:
     life.task.cancel()
     life.worker.ledger.entries.clear()  # nobody is left to wait for
     await asyncio.wait([life.task])
+    await life.worker.desk.abandon()  # it may have been on its way out already
 
 
 _TROUBLES = (

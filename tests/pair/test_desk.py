@@ -81,6 +81,7 @@ def at_desk(venue: AceSim, folder: Path, script: Script, batch: bool = False) ->
                     on_change=lambda: None,
                     may_send=lambda: None,
                     gate=OpenGate(),
+                    on_unclear=lambda: None,
                 )
                 await script(desk)
                 await desk.settle_down()

@@ -124,11 +124,19 @@ def test_a_list_is_replaced_as_a_whole(store: Store, path: Path) -> None:
 
 
 def test_balances_are_replaced_as_a_whole(store: Store) -> None:
-    store.set_balances(
-        [Balance("TWD", Decimal("10.50"), Decimal(1)), Balance("X", Decimal(1), Decimal(1))]
-    )
-    store.set_balances([Balance("TWD", Decimal("0.10"), Decimal("0.10"))])
+    twd, x = Balance("TWD", Decimal("10.50"), Decimal(1)), Balance("X", Decimal(1), Decimal(1))
+    assert store.balances_seen() == 0
+    store.set_open_orders([], 1, 2, 3, [twd, x])
+    store.set_open_orders([], 4, 5, 6, [Balance("TWD", Decimal("0.10"), Decimal("0.10"))])
     assert store.balances() == {"TWD": Balance("TWD", Decimal("0.10"), Decimal("0.10"))}
+    assert store.balances_seen() == 2
+
+
+def test_a_list_without_balances_leaves_the_former_ones(store: Store) -> None:
+    store.set_open_orders([], 1, 2, 3, [Balance("TWD", Decimal(2), Decimal(1))])
+    store.set_open_orders([order(1)], 4, 5, 6)
+    assert store.balances() == {"TWD": Balance("TWD", Decimal(2), Decimal(1))}
+    assert store.balances_seen() == 1
 
 
 def test_who_merely_looks_makes_no_file(path: Path) -> None:
@@ -139,7 +147,7 @@ def test_who_merely_looks_makes_no_file(path: Path) -> None:
 
 def test_who_merely_looks_cannot_write(store: Store, path: Path) -> None:
     with Store.look(path) as reader, pytest.raises(Unavailable):
-        reader.set_balances([])
+        reader.set_open_orders([], 1, 2, 3)
 
 
 def test_a_busy_file_is_waited_for_and_leaves_nothing_half_done(store: Store, path: Path) -> None:
@@ -154,11 +162,14 @@ def test_a_busy_file_is_waited_for_and_leaves_nothing_half_done(store: Store, pa
 
 
 def test_an_error_within_a_transaction_undoes_all_of_it(store: Store) -> None:
-    store.set_balances([Balance("TWD", Decimal(1), Decimal(1))])
+    store.set_open_orders([order(1)], 1, 2, 3, [Balance("TWD", Decimal(1), Decimal(1))])
     twice = [Balance("BTC", Decimal(1), Decimal(1))] * 2
     with pytest.raises(sqlite3.IntegrityError):
-        store.set_balances(twice)
+        store.set_open_orders([], 4, 5, 6, twice)
     assert set(store.balances()) == {"TWD"}
+    listed = store.newest_open_orders()
+    assert listed is not None
+    assert listed.orders == (order(1),)
 
 
 def _write_for_ever(path: Path) -> None:

@@ -177,6 +177,7 @@ def play(venue: AceSim, folder: Path, script: Script, plot: Plot | None = None) 
                     on_change=lambda: None,
                     may_send=lambda: None,
                     gate=OpenGate(),
+                    on_unclear=lambda: None,
                 )
                 job = SelfTradeJob(
                     Mode.PAPER,

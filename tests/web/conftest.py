@@ -219,10 +219,10 @@ def record(home: Path) -> None:
                      Decimal(0), True, False, now_ms - 1000 * n)
             for n, side, price in ((1, Side.BUY, 1_966_000), (2, Side.SELL, 1_976_000))
         )  # fmt: skip
-        store.set_balances([Balance("TWD", Decimal(10**8), Decimal(99_000_000))])
+        balances = [Balance("TWD", Decimal(10**8), Decimal(99_000_000))]
         orders = [
             Order(str(n), ids.make(), BTC, side, Decimal(price), Decimal("0.005"), Decimal(0),
                   OrderStatus.OPEN, now_ms)
             for n, side, price in ((1, Side.BUY, 1_966_000), (2, Side.SELL, 1_976_000))
         ]  # fmt: skip
-        store.set_open_orders(orders, now_ms, 0, 1)
+        store.set_open_orders(orders, now_ms, 0, 1, balances)
