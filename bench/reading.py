@@ -99,6 +99,17 @@ class Life:
             time.sleep(_LOOK_EVERY_S)
         return time.monotonic_ns()
 
+    def published_ns(self) -> int:
+        """When the reader had published the last message, by its own stamp, which comes a moment
+        after what it tells of. Raises ReaderFailed."""
+        expected, deadline_s = self.expected(), time.monotonic() + _PATIENCE_S
+        while time.monotonic() < deadline_s:
+            for *ids, at_ns in self.memory.stamps():
+                if tuple(ids) == expected:
+                    return at_ns
+            time.sleep(_LOOK_EVERY_S)
+        raise ReaderFailed("it did not stamp what it published")
+
     def frames(self, messages: Sequence[Message]) -> bytes:
         return joined(messages, self.reader.aggregated)
 

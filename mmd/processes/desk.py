@@ -178,6 +178,7 @@ class Desk:
 
     async def abandon(self) -> None:
         """Gives up what is under way; a sweep finds out what became of it."""
+        await asyncio.sleep(0)  # a task that never began would leave its reply lying about
         for task in set(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
