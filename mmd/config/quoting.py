@@ -207,6 +207,9 @@ class BoundsSettings(Strict):
     """Against others' best orders on ACE. behind: never at or through the other side's best, so
     that no quote takes; join: nor better than the own side's best; improve: nor better than one
     tick in front of it; ignore: no bound."""
+    venue_ignore: Number = Field(default=Decimal(0), ge=0, le=_MOST_AMOUNT)
+    """join and improve overlook others' best orders up to so much in all, in base currency, so
+    that nobody leads us with a tiny order."""
     venue_max_age_s: float = Field(default=5, ge=0.1, le=300)
     """ACE's order book bounds nothing when it is older than this."""
 
@@ -269,6 +272,10 @@ class QuoteSettings(Strict):
     """Further distance of each next level."""
     step_factor: Number = Field(default=Decimal(1), ge=Decimal("0.1"), le=10)
     """Each step as a multiple of the one before."""
+    bid_extra_bps: Number = Field(default=Decimal(0), ge=0, le=MOST_BPS)
+    """Further distance of all bids."""
+    ask_extra_bps: Number = Field(default=Decimal(0), ge=0, le=MOST_BPS)
+    """Further distance of all asks."""
     distances_bps: Numbers | None = None
     """Distances of the levels, rising, instead of spread_bps, step_bps and step_factor."""
     amount: AmountRange = Field(examples=[{"min": "0.002", "max": "0.01"}])
@@ -335,6 +342,10 @@ class QuoteSettings(Strict):
         """Levels of one side."""
         return self._bids if is_buy else self._asks
 
+    def extra_bps(self, is_buy: bool) -> Decimal:
+        """Further distance of one side."""
+        return self.bid_extra_bps if is_buy else self.ask_extra_bps
+
     def distance_table(self) -> tuple[Decimal, ...]:
         """Distance of each level of the longer side from the reference, in bps, before jitter."""
         count = self.most_levels
@@ -356,8 +367,9 @@ class QuoteSettings(Strict):
             must = f"must be less than half of step_bps, which is {plain(min(gaps))}"
             given = (("step_bps",), ("levels",), ("step_factor",), ("distances_bps",))
             found.append(Fault(("jitter_bps",), must, given))
-        if table and table[-1] + self.jitter_bps >= _WHOLE_BPS:
-            reach = plain(table[-1] + self.jitter_bps)
+        further = self.jitter_bps + max(self.bid_extra_bps, self.ask_extra_bps)
+        if table and table[-1] + further >= _WHOLE_BPS:
+            reach = plain(table[-1] + further)
             must = f"must be fewer: the last level would lie {reach} bps away, over 10000"
             given = (("spread_bps",), ("step_bps",), ("jitter_bps",), ("step_factor",))
             found.append(Fault(("levels",), must, (*given, ("distances_bps",))))

@@ -14,6 +14,7 @@ from mmd.decide.reference import BPS
 from mmd.words.market import Level, OrderBook, Side
 
 _MINUTES_A_DAY = 1440
+_ZERO = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,9 @@ def venue_limit(
     other_best = others_best(opposite, ledger, side.opposite)
     if other_best is not None:
         limits.append(Limit(other_best - inwards, "behind the other side's best on ACE"))
-    own_best = others_best(own, ledger, side) if choice is not VenueBest.BEHIND else None
+    own_best = None
+    if choice is not VenueBest.BEHIND:
+        own_best = others_best(own, ledger, side, settings.venue_ignore)
     if own_best is not None:
         is_join = choice is VenueBest.JOIN
         name = "joins the best on ACE" if is_join else "a tick before the best on ACE"
@@ -89,12 +92,16 @@ def venue_limit(
     return choose(limits, key=lambda limit: limit.price)
 
 
-def others_best(rows: Iterable[Level], ledger: Ledger, side: Side) -> Decimal | None:
-    """The best price of a side at which somebody else has an order: what rests there is more
-    than what we may have there ourselves."""
+def others_best(
+    rows: Iterable[Level], ledger: Ledger, side: Side, ignore: Decimal = _ZERO
+) -> Decimal | None:
+    """The best price of a side at which others have more than `ignore` in all: what rests there
+    and better, less what we may have there ourselves."""
+    others = _ZERO
     for row in rows:
         own = (entry.remaining for entry in ledger.live(side) if entry.price == row.price)
-        if row.amount > sum(own):
+        others += max(row.amount - sum(own), _ZERO)
+        if others > ignore:
             return row.price
     return None
 

@@ -230,6 +230,7 @@ class Quoter:
         price = reference.bid if side is Side.BUY else reference.ask
         skew = settings.inventory.skew_bps * leaning
         towards = skew if side is Side.BUY else -skew
+        extra = settings.extra_bps(side is Side.BUY)
         silent = ""
         if room(settings.inventory, inputs.holdings, side) == _ZERO:
             silent = "the position is at its limit"
@@ -240,7 +241,7 @@ class Quoter:
             side=side,
             reference=price,
             levels=self._side_levels(side),
-            parts=(*widening, *_parts(("inventory", towards))),
+            parts=(*widening, *_parts(("extra", extra), ("inventory", towards))),
             costs=self._costs(side, inputs.depth),
             size_factor=size_factor(settings.inventory, leaning, side) if leaning else _ONE,
             limit=band(bounds, self.market.average.value, side),

@@ -44,6 +44,7 @@ def quote_settings(draw: st.DrawFn) -> QuoteSettings:
         "ask_levels": draw(st.none() | st.integers(0, 8)),
         "fewest_levels": draw(st.none() | st.just(1)),
         "spread_bps": draw(st.one_of(small_bps, small_bps, st.just(Decimal(4900)))),
+        "bid_extra_bps": draw(st.just(Decimal(0)) | small_bps),
         "step_bps": draw(small_bps),
         "step_factor": draw(st.decimals(Decimal("0.5"), Decimal(2), places=1)),
         "distances_bps": draw(st.none() | st.lists(small_bps, min_size=8, max_size=8).map(sorted)),
@@ -79,6 +80,7 @@ def quote_settings(draw: st.DrawFn) -> QuoteSettings:
             "price_floor": draw(st.none() | st.just(Decimal(1_000_000))),
             "price_ceiling": draw(st.none() | st.just(Decimal(3_000_000))),
             "band_bps": draw(maybe_bps),
+            "venue_ignore": draw(st.sampled_from([0, 1])),
             "venue_best": draw(st.sampled_from(["ignore", "behind", "join", "improve"])),
         },
         "after_fill": {

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mmd.config.quoting import SessionSettings
-from mmd.decide.bounds import Session, VenueBook
+from mmd.decide.bounds import Session, VenueBook, others_best
 from mmd.decide.ledger import Ledger
 from mmd.decide.quoter import Inputs
 from mmd.words.market import Level, OrderBook, Side
@@ -23,10 +23,10 @@ def venue(bid: str, ask: str, seen_ns: int = S, amount: str = "1") -> Inputs:
     return Inputs(venue=VenueBook(OrderBook((bids,), (asks,)), seen_ns))
 
 
-def best(choice: str, inputs: Inputs, now_ns: int = S) -> tuple[Decimal, Decimal]:
+def best(choice: str, inputs: Inputs, now_ns: int = S, **bounds: Any) -> tuple[Decimal, Decimal]:
     """Our best bid and ask; without others they are 1948096 and 1956515.6."""
-    quoter = make_quoter(jitter_bps=0, bounds={"venue_best": choice}, widen=CALM)
-    ledger = Ledger()
+    bounds |= {"venue_best": choice}
+    quoter, ledger = make_quoter(jitter_bps=0, bounds=bounds, widen=CALM), Ledger()
     run(quoter, ledger, now_ns, inputs=inputs)
     assert len(ledger.entries) == 6
     return prices(ledger, Side.BUY)[0], prices(ledger, Side.SELL)[0]
@@ -54,6 +54,18 @@ def test_joining_is_never_better_than_others_on_the_own_side() -> None:
 def test_improving_is_a_tick_better_than_others_at_most() -> None:
     found = best("improve", venue("1947000", "1958000"))
     assert found == (Decimal("1947000.1"), Decimal("1957999.9"))
+
+
+def test_others_tiny_orders_are_overlooked_where_it_is_wanted() -> None:
+    rows = [Level(Decimal(price), Decimal(amount)) for price, amount in ((9, "0.2"), (8, "0.5"))]
+    ledger = Ledger()
+    for ignore, found in (("0", 9), ("0.1", 9), ("0.2", 8), ("0.7", None)):
+        best_price = others_best(rows, ledger, Side.BUY, Decimal(ignore))
+        assert best_price == (None if found is None else Decimal(found))
+    tiny = venue("1947000", "1958000")
+    assert best("join", tiny)[0] == Decimal(1947000)
+    assert best("join", tiny, venue_ignore=100) == FREE
+    assert best("behind", venue("1940000", "1947000"), venue_ignore=100)[0] < Decimal(1947000)
 
 
 def test_the_whole_side_moves_with_its_first_level() -> None:

@@ -26,6 +26,18 @@ def test_levels_step_away_from_the_reference_evenly_or_by_a_factor_or_as_listed(
     assert distances(distances_bps=[5, 8, 20, 100]) == [5, 8, 20, 100]
 
 
+def test_extra_distance_moves_one_side_alone() -> None:
+    quoter, ledger = make_quoter(jitter_bps=0, widen={"volatility_factor": 0}), Ledger()
+    run(quoter, ledger, S)
+    before = {side: prices(ledger, side) for side in Side}
+    extra = make_quoter(jitter_bps=0, bid_extra_bps=5, widen={"volatility_factor": 0})
+    moved_ledger = Ledger()
+    run(extra, moved_ledger, S)
+    offs = [float(bps_off(extra, price, Side.BUY)) for price in prices(moved_ledger, Side.BUY)]
+    assert offs == pytest.approx([25, 35, 45], abs=0.01)
+    assert prices(moved_ledger, Side.SELL) == before[Side.SELL]
+
+
 @pytest.mark.parametrize(
     ("changes", "at"),
     [
