@@ -480,6 +480,7 @@ def main() -> int:
     parser.add_argument("--into", type=Path, help="adds what is found to that of earlier runs")
     arguments = parser.parse_args()
     earlier = _load(arguments.into)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
     plain = plain_program(arguments.blows)
     headings = ["event", "to be seen, ms", "median", "worst", "n", "supervisord / this", "holds"]
     for cells in (headings, ["---"] * len(headings), plain.cells(plain.median)):

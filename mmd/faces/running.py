@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from mmd.config.model import CleanStart, Settings
 from mmd.config.paths import Paths
 from mmd.config.secrets import load_alert_targets, load_web_token
-from mmd.faces import console
+from mmd.faces import console, service
 from mmd.faces.assembly import Assembly, Outfit
 from mmd.faces.operate import CONSOLE, REPLAY
 from mmd.faces.sight import parents_alerts
@@ -33,8 +33,13 @@ log = logging.getLogger("mmd")
 def run(site: Site, chosen: Settings | None = None) -> Exit:
     """The parent, in the foreground. `chosen`: a configuration made by hand, not read anew.
 
-    Raises LockHeld when another one runs on this home, ConfigError, Unavailable.
+    Raises AlreadyRunning when another one runs on this home, ConfigError, Unavailable.
     """
+    if pid := lock.holder(site.paths.parent_lock):
+        raise service.AlreadyRunning(
+            f"mmd is running already on {site.paths.home} (process {pid}); `mmd stop` ends it, "
+            "and MMD_HOME gives a second one a folder of its own"
+        )
     settings = chosen or site.settings()
     replay = site.environ.get(REPLAY, "")
     ensure_world(site, settings, [Path(name) for name in replay.split(os.pathsep) if name])
@@ -51,8 +56,7 @@ def run(site: Site, chosen: Settings | None = None) -> Exit:
     if fd is not None:
         entry = console.follow(site.paths.log, zone, fd)
         assembly.extra.append(ChildSpec("jobs:console", entry, keeps=(fd,)))
-    if lock.holder(site.paths.parent_lock) is None:
-        announce(site.paths, settings)
+    announce(site.paths, settings)
     return parent.run(
         parent.ParentJob(
             home=site.paths.home,

@@ -14,11 +14,8 @@ from mmd.words.errors import Exit
 
 def _command(do: str, name: str) -> None:
     reply = command_parent(Paths.default(os.environ).control_socket, do, [name])
-    for result in reply["results"]:
-        click.echo(f"{result['name']}: {result['text'] or result['code']}")
+    click.echo(reply["text"], err=not reply["ok"])
     if not reply["ok"]:
-        if reply.get("text"):
-            click.echo(reply["text"], err=True)
         sys.exit(Exit.FAILED)
 
 
