@@ -85,7 +85,7 @@ class Row:
         wanted = f"{which} ≤ {self.wanted_ms:,.0f}" if self.wanted_ms else "–"
         worst = max(self.found_ms)
         found = [f"{self.median:,.1f}", f"{worst:,.1f}", str(len(self.found_ms))]
-        ratio = f"{plain / self.median:.2g} ×" if plain else "–"
+        ratio = f"{plain / self.median:,.{0 if plain > 10 * self.median else 1}f} ×"
         return [self.event, wanted, *found, ratio, "yes" if self.holds else "NO"]
 
 
