@@ -428,9 +428,13 @@ def _undisturbed(bench: Bench, name: str) -> Iterator[int]:
             bench.disturbed.append(f"the death of {name} took quotes of {pair} at {gap_ms}")
 
 
-def plain_program(blows: int) -> Row:
+def plain_program(blows: int, earlier: dict[str, list[float]]) -> Row:
     """supervisord's own restart of a program that does nothing."""
     row = Row("supervisord restarts a plain program", None)
+    row.found_ms = earlier.setdefault(row.event, row.found_ms)
+    blows -= len(row.found_ms)
+    if blows <= 0:
+        return row
     with tempfile.TemporaryDirectory(prefix="mmd-plain-", dir="/tmp") as folder:
         conf, pid_file = Path(folder) / "conf", Path(folder) / "pid"
         conf.write_text(_PLAIN.format(folder=folder))
@@ -479,9 +483,9 @@ def main() -> int:
     parser.add_argument("--only", default="", help="blows whose name has this word")
     parser.add_argument("--into", type=Path, help="adds what is found to that of earlier runs")
     arguments = parser.parse_args()
-    earlier = _load(arguments.into)
+    found = _load(arguments.into)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
-    plain = plain_program(arguments.blows)
+    plain = plain_program(arguments.blows, found)
     headings = ["event", "to be seen, ms", "median", "worst", "n", "supervisord / this", "holds"]
     for cells in (headings, ["---"] * len(headings), plain.cells(plain.median)):
         print(f"| {' | '.join(cells)} |", flush=True)
@@ -494,15 +498,16 @@ def main() -> int:
             for blow in BLOWS:
                 fresh = blow(bench, arguments.blows) if arguments.only in blow.__name__ else []
                 for row in fresh:
-                    row.found_ms[:0] = earlier.get(row.event, [])
+                    key = f"{blow.__name__} {row.event}"
+                    row.found_ms[:0] = found.get(key, [])
+                    found[key] = row.found_ms
                     print(f"| {' | '.join(row.cells(plain.median))} |", flush=True)
                 rows += fresh
         subject.stop()
     finally:
         subject.remove()
         if arguments.into:
-            found = {row.event: row.found_ms for row in rows}
-            arguments.into.write_text(json.dumps(earlier | found))
+            arguments.into.write_text(json.dumps(found))
     print(f"\none child's death and the others: {bench.disturbed or 'nobody was touched'}")
     return 0 if all(row.holds for row in rows) and not bench.disturbed else 1
 

@@ -8,10 +8,11 @@ Open a store after the fork: SQLite's locks belong to a process.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -231,6 +232,8 @@ def connect(path: Path, schema: str) -> sqlite3.Connection:
     """A file that is written by mmd's own processes, made if need be. Raises Unavailable."""
     with faults():
         path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            _make(path, schema)
         connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
         _to_wal(connection)
         connection.execute("PRAGMA synchronous = NORMAL")
@@ -247,6 +250,16 @@ def connect_to_look(path: Path) -> sqlite3.Connection:
             timeout=_BUSY_S,
             isolation_level=None,
         )
+
+
+def _make(path: Path, schema: str) -> None:
+    """A new file appears with all its tables at once, for its readers do not look for them."""
+    made = path.with_name(f"{path.name}.{os.getpid()}.new")
+    with closing(sqlite3.connect(made, isolation_level=None)) as connection:
+        connection.executescript(schema)
+    with suppress(FileExistsError):  # another process was first
+        os.link(made, path)
+    made.unlink()
 
 
 def _to_wal(connection: sqlite3.Connection) -> None:

@@ -191,16 +191,16 @@ class Keeper:
             parts.append(self.spec.describe())
         if life.state is State.STARTING or (life.state in UP and health.pid != life.pid):
             parts.append("not ready yet")
-        if self._wanted.read().paused:
+        if self._wanted.read().paused and "paused" not in parts:
             parts.append("paused")
         if life.sweeping and life.sweeping.pid:
             parts.append("sweeping its orders")
         elif life.sweeping and life.sweeping.is_needed and life.state not in ALIVE:
             parts.append("orders may be left")
         if health.overflows:
-            parts.append(f"{health.overflows} overflows")
+            parts.append(_count(health.overflows, "overflow"))
         if health.errors:
-            parts.append(f"{health.errors} errors")
+            parts.append(_count(health.errors, "error"))
         if health.error_text and life.state not in UP and health.error_text not in life.reason:
             parts.append(f"last: {health.error_text}")
         return "; ".join(part for part in parts if part)
@@ -320,3 +320,7 @@ class Keeper:
 
     def _error_log(self, file_name: str) -> Path:
         return self._house.home / "log" / "children" / f"{file_name}.log"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -44,6 +44,7 @@ def restart(name: str) -> None:
 def reload() -> None:
     """Read the configuration anew; only what changed is touched."""
     reply = command_parent(Paths.default(os.environ).control_socket, "reload")
-    click.echo(reply["text"], err=not reply["ok"])
     if not reply["ok"]:
+        click.echo(f"refused, nothing has changed:\n{reply['text']}", err=True)
         sys.exit(Exit.CONFIG)
+    click.echo(reply["text"])
