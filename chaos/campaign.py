@@ -84,9 +84,13 @@ def run(
     replay: Sequence[Path],
     tell: Callable[[str], None] = print,
     calm_s: float = _CALM_S,
+    least_presence: float = LEAST_PRESENCE,
 ) -> Outcome:
-    """Strikes a fresh mmd for so long, every kind of blow at least once. `calm_s`: the longest
-    pause between rounds."""
+    """Strikes a fresh mmd for so long, every kind of blow at least once.
+
+    `calm_s`: the longest pause between rounds; `least_presence`: for how much of the time every
+    pair must have quoted both sides.
+    """
     outcome = Outcome(seed)
     subject = Subject(CHANGES, replay)
     began = time.monotonic()
@@ -100,7 +104,9 @@ def run(
         note("mmd start")
         subject.start()
         with closing(World(subject.home)) as world:
-            _Campaign(subject, world, Random(seed), note, outcome, calm_s).run(began + seconds)
+            campaign = _Campaign(subject, world, Random(seed), note, outcome, calm_s)
+            campaign.run(began + seconds)
+            outcome.wrong += proof.too_absent(outcome.presence, least_presence)
     except Broken as broken:
         outcome.wrong += broken.lines
     except CommandFailed as failure:
@@ -198,6 +204,8 @@ class _Campaign:
             if len(sides) < 2 or state not in ("ready", "running"):
                 missing.append(f"{pair} is {state} and has orders on {len(sides)} sides")
         down = [name for name, state in states.items() if state in ("parked", "stopped")]
+        if not self._subject.parent_answers():
+            missing.append("the parent is silent")
         return missing + [f"{name} is {states[name]}" for name in down]
 
     def _follow(self) -> None:
@@ -258,7 +266,8 @@ class _Campaign:
         """Stops mmd and proves that nothing is left of it."""
         report, pairs = self._world.report(), [str(pair) for pair in self._subject.pairs]
         outcome, chronicle = self._outcome, self._chronicle
-        outcome.presence = {p: report["presence"][f"paper {p}"]["share"] for p in pairs}
+        seen, nothing = report["presence"], {"share": 0.0}
+        outcome.presence = {p: seen.get(f"paper {p}", nothing)["share"] for p in pairs}
         outcome.orders, outcome.fills = len(chronicle.stories), len(chronicle.fills)
         alone_ms = [
             proof.alone_ms(story, absence, wall_ms())
@@ -266,8 +275,7 @@ class _Campaign:
             for absence in self._watch.absences
         ]
         outcome.longest_alone_s = max(alone_ms, default=0) / 1000
-        wrong = proof.too_absent(report, pairs, LEAST_PRESENCE)
-        wrong += [f"no blow of the kind {kind!r} came" for kind in BLOWS if not outcome.blows[kind]]
+        wrong = [f"no blow of the kind {kind!r} came" for kind in BLOWS if not outcome.blows[kind]]
         self._tell("mmd stop")
         self._subject.stop()
         chronicle.take(self._subject.last_words_of_the_venue(chronicle.last))

@@ -154,14 +154,13 @@ def figures_differ(chronicle: Chronicle, pair: str, row: Mapping[str, Any]) -> l
     ]
 
 
-def too_absent(report: Mapping[str, Any], pairs: Iterable[str], least: float) -> list[str]:
+def too_absent(presence: Mapping[str, float], least: float) -> list[str]:
     """Every pair had orders on both sides for at least this part of the time."""
-    wrong = []
-    for pair in pairs:
-        share = report["presence"].get(f"paper {pair}", {"share": 0.0})["share"]
-        if share < least:
-            wrong.append(f"{pair} quoted both sides for {share:.0%} of the time only")
-    return wrong
+    return [
+        f"{pair} quoted both sides for {share:.0%} of the time only"
+        for pair, share in presence.items()
+        if share < least
+    ]
 
 
 def secrets_shown(home: Path, secrets: Iterable[str], said: Iterable[str] = ()) -> list[str]:

@@ -22,7 +22,7 @@ from mmd.config.secrets import PAPER_KEY
 from mmd.faces import service, status
 from mmd.processes.inquiry import Inquiry
 from mmd.sim import paper
-from mmd.supervision import lock, status_block
+from mmd.supervision import lock, proc, status_block
 from mmd.words.market import Pair
 
 ROOT = Path(__file__).parent.parent
@@ -131,6 +131,12 @@ class Subject:
         """The state of each child, by name."""
         block = status_block.read(self.paths.status)
         return {row.name: row.state for row in block.rows} if block else {}
+
+    def parent_answers(self) -> bool:
+        """Whether what it shows is of now: it is neither frozen nor just starting."""
+        pid, block = self.parent(), status_block.read(self.paths.status)
+        is_awake = pid is not None and not proc.is_frozen(pid)
+        return is_awake and block is not None and block.parent_pid == pid
 
     def restarts(self) -> dict[str, int]:
         """How often each child was restarted in this life of the parent."""

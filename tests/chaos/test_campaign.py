@@ -12,7 +12,8 @@ SEED = 2
 
 @pytest.mark.timeout(240)
 def test_every_kind_of_blow_is_survived_and_what_must_be_true_is_proven() -> None:
-    outcome = campaign.run(0, SEED, recordings(), lambda _: None, calm_s=0.7)
+    calm_s, presence = 0.7, 1 / 3  # little time between the blows
+    outcome = campaign.run(0, SEED, recordings(), lambda _: None, calm_s, presence)
     told = "\n".join([f"seed {SEED}, files in {outcome.home}", *outcome.story[-40:]])
     assert outcome.wrong == [], told
     assert outcome.orders > 50

@@ -225,10 +225,10 @@ def test_a_figure_that_is_not_the_venues_is_found() -> None:
 
 
 def test_too_little_presence_is_found() -> None:
-    report = {"presence": {"paper BTC/TWD": {"share": 0.49}}}
-    assert proof.too_absent(report, ["BTC/TWD"], 0.5)
-    assert proof.too_absent({"presence": {}}, ["BTC/TWD"], 0.5)
-    assert proof.too_absent(report, ["BTC/TWD"], 0.4) == []
+    presence = {"BTC/TWD": 0.49, "ETH/TWD": 0.9}
+    [told] = proof.too_absent(presence, 0.5)
+    assert told.startswith("BTC/TWD")
+    assert proof.too_absent(presence, 0.4) == []
 
 
 def test_the_watch_notes_from_when_to_when_nobody_answered() -> None:
