@@ -1,4 +1,7 @@
-"""python -m bench [--quick] [--row NAME] [--output FILE]: measures, prints and writes tables."""
+"""python -m bench [--quick] [--row NAME] [--output FILE]: measures, prints and writes tables.
+
+Each row takes less than four minutes.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bench.environment import BARE_CUT, MMD, REFERENCES, Reader, prepare
 from bench.market import ROOT, Market, load
 from bench.reading import nproc, trust
 from bench.report import Table
-from bench.rows import cell, decision, feed, many, pace, ticks, wake
+from bench.rows import browsers, cell, decision, feed, many, pace, ticks, wake
 
 OUTPUT = ROOT / "var" / "bench.md"
 
@@ -38,16 +42,15 @@ class Run:
         return quick if self.is_quick else full
 
 
-def feed_rows(run: Run) -> Iterator[Table]:
+def feed_row(scheme: str, run: Run) -> Iterator[Table]:
     small, margin = run.choose(3, 5), 3_000
     burst = min(run.choose(20_000, 30_000), len(run.market.messages) - margin)
     size = feed.Size(run.choose(3, 10), burst, small)
     everyone = [MMD, *REFERENCES]
-    for scheme, context in (("ws", nullcontext(None)), ("wss", trust())):
-        with context as trusted:
-            figures, broken = feed.measure(run.readers, run.market, trusted, size)
-        title = f"Feed, bursts over {scheme}"
-        yield feed.table(title, figures, {**run.broken, **broken}, everyone, size)
+    with trust() if scheme == "wss" else nullcontext(None) as trusted:
+        figures, broken = feed.measure(run.readers, run.market, trusted, size)
+    title = f"Feed, bursts over {scheme}"
+    yield feed.table(title, figures, {**run.broken, **broken}, everyone, size)
 
 
 def cell_rows(run: Run) -> Iterator[Table]:
@@ -64,45 +67,55 @@ def decision_rows(run: Run) -> Iterator[Table]:
     yield decision.table(decision.measure(rounds), rounds)
 
 
-def tick_rows(run: Run) -> Iterator[Table]:
+def tick_row(course: ticks.Course, run: Run) -> Iterator[Table]:
     traders: list[ticks.Trader] = [ticks.Mmd()]
     if not any(reader.module == "python_binance" for reader in run.broken):
         traders.append(ticks.Classic())
-    count = run.choose(30, 60)
-    found = ticks.measure_all(ticks.COURSES, traders, run.choose(2, 10), count)
+    count = run.choose(30, 40)
+    found = ticks.measure_all([course], traders, run.choose(2, 10), count)
     yield ticks.table(found, count)
 
 
 def pace_rows(run: Run) -> Iterator[Table]:
-    size = pace.Size(run.choose(2, 10), 0.5)
+    size = pace.Size(run.choose(2, 10), 0.4)
     stamping = [reader for reader in run.readers if reader is not BARE_CUT]
     figures, broken = pace.measure(stamping, run.market, size)
     everyone = [reader for reader in (MMD, *REFERENCES) if reader is not BARE_CUT]
     yield pace.table(figures, {**run.broken, **broken}, everyone, size)
 
 
-def start_rows(run: Run) -> Iterator[Table]:
-    yield many.start_table((3, 50), run.choose(2, 10))
+def browser_rows(run: Run) -> Iterator[Table]:
+    yield browsers.table(run.choose(2, 10), run.choose(30, 50))
+
+
+def start_row(pairs: int, run: Run) -> Iterator[Table]:
+    yield many.start_table((pairs,), run.choose(2, 10))
 
 
 def scale_rows(run: Run) -> Iterator[Table]:
     counts = (10, 50) if run.is_quick else (10, 50, 100)
-    yield many.scale_table(counts, run.choose(10, 60))
+    yield many.scale_table(counts, run.choose(10, 30))
 
 
 def day_rows(run: Run) -> Iterator[Table]:
-    yield many.day_table(run.choose(15, 120))
+    yield many.day_table(run.choose(15, 90))
 
 
 ROWS: dict[str, Callable[[Run], Iterator[Table]]] = {
-    "feed": feed_rows,
+    "feed-ws": partial(feed_row, "ws"),
+    "feed-wss": partial(feed_row, "wss"),
     "pace": pace_rows,
     "cell": cell_rows,
     "wake": wake_rows,
     "decision": decision_rows,
-    "ticks": tick_rows,
+    "ticks": partial(tick_row, ticks.PLAIN),
+    "ticks-in-the-way": partial(tick_row, ticks.IN_THE_WAY),
+    "ticks-10ms": partial(tick_row, ticks.AFTER_10),
+    "ticks-50ms": partial(tick_row, ticks.AFTER_50),
+    "browsers": browser_rows,
     "scale": scale_rows,
-    "start": start_rows,
+    "start-3": partial(start_row, 3),
+    "start-50": partial(start_row, 50),
     "day": day_rows,
 }
 

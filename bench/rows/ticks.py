@@ -9,8 +9,8 @@ import sys
 import tempfile
 import time
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from sys import stderr
@@ -157,8 +157,13 @@ def running(trader: Trader, stream_url: str, venue_url: str, course: Course) -> 
                 said += output.read().strip().splitlines()[-3:]
 
 
-def measure(trader: Trader, course: Course, ticks: int) -> Figures:
-    """One life of a trader: started, quoting, then so many ticks."""
+def measure(
+    trader: Trader,
+    course: Course,
+    ticks: int,
+    during: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> Figures:
+    """One life of a trader: started, quoting, then so many ticks; and what goes on meanwhile."""
     with (
         tempfile.TemporaryDirectory(prefix="mmd-bench-") as name,
         sink(Path(name), [PAIR], course.delay_ms) as venue,
@@ -168,20 +173,27 @@ def measure(trader: Trader, course: Course, ticks: int) -> Figures:
             sender.accept()
             wait_for_quotes(sender, venue.log, course)
             before = venue.log.count
-            stamps = []
-            for number in range(1, ticks + 1):
-                time.sleep(course.every_s)
-                payload = _tick(number, course)
-                stamps.append(time.monotonic_ns())
-                try:
-                    sender.send(payload)
-                except OSError:
-                    break  # it hung up
+            with during():
+                stamps = _send_ticks(sender, course, ticks)
             time.sleep(max(course.every_s, 3 * course.delay_ms / 1e3))
             rows = venue.log.rows(before)
         figures = assign(rows, stamps, course)
         figures.words = said
         return figures
+
+
+def _send_ticks(sender: Sender, course: Course, ticks: int) -> list[int]:
+    """Returns when each was sent."""
+    stamps = []
+    for number in range(1, ticks + 1):
+        time.sleep(course.every_s)
+        payload = _tick(number, course)
+        stamps.append(time.monotonic_ns())
+        try:
+            sender.send(payload)
+        except OSError:
+            break  # it hung up
+    return stamps
 
 
 def _tick(number: int, course: Course) -> bytes:
@@ -234,7 +246,6 @@ def assign(rows: Sequence[Row], stamps: Sequence[int], course: Course) -> Figure
     return figures
 
 
-COURSES = (PLAIN, IN_THE_WAY, AFTER_10, AFTER_50)
 _WANTED = {
     PLAIN: "first ≤ 0.4 ms and ≥ 5 × ahead, last ≤ 2 ms and ≥ 5 × ahead",
     AFTER_10: "first: p99 ≤ 5 + 10 ms",
