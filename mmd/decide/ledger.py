@@ -197,6 +197,11 @@ class Ledger:
     fills: dict[Side, SideFills] = field(default_factory=_no_fills)
     keep_finished: int = 2_000
 
+    def carry_over(self, position: Decimal) -> None:
+        """What earlier runs bought more than they sold counts as filled, of old."""
+        side = Side.BUY if position > 0 else Side.SELL
+        self.fills[side].amount += abs(position)
+
     def want(self, order: NewOrder, level: int, now_ns: int, expires_ns: int) -> Entry:
         """Enters an order that is about to be sent. From here on it counts as exposure."""
         assert self.find(order.client_id) is None, "a customOrderId is used once"

@@ -43,8 +43,9 @@ def _headline(found: dict[str, Any]) -> Text:
     reference = found["reference"]
     if reference is None:
         return text
+    source = f" of {found['source']}" if "source" in found else ""
     text.append(
-        f"\nReference ({reference['kind']}) {_number(reference['bid'])} / "
+        f"\nReference ({reference['kind']}{source}) {_number(reference['bid'])} / "
         f"{_number(reference['ask'])}",
         style="not bold",
     )

@@ -238,6 +238,7 @@ class Worker:
         except Unavailable as error:
             self.context.heart.count_error(str(error))
         self.holdings = self.books_kept.holdings()
+        self.ledger.carry_over(self.holdings.position)
 
     async def adopt(self) -> bool:
         """Takes over what an earlier run left on the venue; the first plan keeps or cancels it.
@@ -265,7 +266,12 @@ class Worker:
             self.turn()
             self.loop.call_soon(self.show)  # requests that were just begun go first
             if self.inquiry.is_asked():
-                self.inquiry.answer(picture(self.quoter, self.ledger, self.clock_ns()))
+                self.inquiry.answer(self.picture())
+
+    def picture(self) -> dict[str, Any]:
+        """The present ladder, for who asks why it is so."""
+        now = picture(self.quoter, self.ledger, self.clock_ns())
+        return {**now, "source": str(self.settings.binance)}
 
     def outcome(self) -> None:
         """A request has its outcome: plan anew, once for all outcomes of this round of the loop.
@@ -429,7 +435,8 @@ class Worker:
     def show(self) -> None:
         """Publishes the pair's state and the heartbeat, at the timer's pace."""
         reference, ledger, book = self.quoter.reference, self.ledger, self.job.book.read()
-        now_ns = self.clock_ns()
+        now_ns, leg = self.clock_ns(), self.leg()
+        age_ns = max(book.age_ns(now_ns), leg.book.age_ns(now_ns) if leg else 0)
         best = {side: self.best_resting(side) for side in Side}
         self.job.quotes.write(
             QuoteState(
@@ -444,7 +451,7 @@ class Worker:
                 pnl=self.profit(),
                 fills=self.books_kept.result.fills,
                 requests=self.desk.requests,
-                price_age_ms=max(0, book.age_ns(now_ns) // 1_000_000),
+                price_age_ms=max(0, age_ns // 1_000_000),
                 paused=self.job.wanted.read().paused or int(bool(self.guards.brake.thrown)),
                 note=from_text(self.quoter.note or self.guards.gate.note),
                 self_trades=self.selftrader.done.count,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pytest
+
 from mmd.decide.ledger import SELF_TRADE_LEVEL, Ledger, State
 from mmd.words.market import NewOrder, Side
 from tests.decide.samples import BOOK, S, fill, make_quoter, moved, prices, run
@@ -64,6 +66,14 @@ def test_ping_pong_quotes_only_the_other_side_until_it_is_filled_too() -> None:
         fill(ledger, Side.SELL, 4 * S)
     run(quoter, ledger, 5 * S)
     assert counts(ledger)[0] == 3
+
+
+@pytest.mark.parametrize(("position", "found"), [("0.5", [0, 3]), ("-0.5", [3, 0]), ("0", [3, 3])])
+def test_ping_pong_goes_on_where_an_earlier_run_ended(position: str, found: list[int]) -> None:
+    quoter, ledger = make_quoter(after_fill={"ping_pong": True, "pause_s": 60}), Ledger()
+    ledger.carry_over(Decimal(position))
+    run(quoter, ledger, S)
+    assert counts(ledger) == found
 
 
 def test_a_fill_of_a_self_trade_is_no_fill_of_a_quote() -> None:

@@ -68,6 +68,12 @@ def test_others_tiny_orders_are_overlooked_where_it_is_wanted() -> None:
     assert best("behind", venue("1940000", "1947000"), venue_ignore=100)[0] < Decimal(1947000)
 
 
+def test_an_old_view_of_the_venue_binds_nothing() -> None:
+    seen = venue("1947000", "1958000", seen_ns=S)
+    assert best("join", seen, 3 * S, venue_max_age_s=2)[0] == Decimal(1947000)
+    assert best("join", seen, 3 * S + 1, venue_max_age_s=2) == FREE
+
+
 def test_the_whole_side_moves_with_its_first_level() -> None:
     quoter = make_quoter(jitter_bps=0, bounds={"venue_best": "join"}, widen=CALM)
     ledger = Ledger()
@@ -89,11 +95,6 @@ def test_a_level_drawn_anew_stays_within_the_bound() -> None:
         run(quoter, ledger, S, inputs=joined)
         assert prices(ledger, Side.BUY)[0] <= 1947000
         assert prices(ledger, Side.SELL)[0] >= 1958000
-
-
-def test_an_old_view_of_the_venue_binds_nothing() -> None:
-    seen_ns = S
-    assert best("join", venue("1947000", "1958000", seen_ns), now_ns=7 * S) == FREE
 
 
 def test_our_own_orders_are_not_others() -> None:

@@ -121,6 +121,8 @@ def test_people_read_reference_rate_adjustments_price_and_fate() -> None:
     text = shown(json.loads(json.dumps(picture(quoter, ledger, S))))
     assert "Reference (top) 1,952,000 / 1,952,610.3201, at a rate of 32 / 32.01" in text
     assert "inventory leans +50%" in text
+    cross = {**picture(quoter, ledger, S), "source": "ETHUSDT / BTCUSDT"}
+    assert "Reference (top of ETHUSDT / BTCUSDT) 1,952,000" in shown(cross)
     row = next(line for line in text.splitlines() if line.startswith(" 0") or line[:1] == "0")
     assert "+20.00" in row
     assert "+4.00" in row

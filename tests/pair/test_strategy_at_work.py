@@ -15,8 +15,10 @@ from mmd.config.model import PairSettings
 from mmd.config.secrets import AceKey
 from mmd.faces.stage import Feed, Life, Place, Stage
 from mmd.sim.ace import PAPER_KEY, PAPER_SECRET, CrowdOptions, paper_accounts
+from mmd.sim.ace.engine import CROWD
 from mmd.sim.ace.entries import Entry
 from mmd.sim.ace.exchange import Exchange
+from mmd.sim.ace.orders import OrderRequest
 from mmd.sim.ace.venue import VenueRules
 from mmd.sim.virtual import VirtualLoop
 from mmd.venues.ace.budget import BudgetSpec
@@ -50,6 +52,16 @@ class Scene:
                     feed.book.write(prices._replace(last_frame_ns=self.stage.loop.clock_ns()))
                     feed.bell.ring()
             await asyncio.sleep(max(1e-6, min(ROUND_S, end_s - self.stage.loop.time())))
+
+    def sell_into_the_best_bid(self) -> None:
+        """A third party takes our best bid whole."""
+        account = self.stage.exchange.engine.account(PAPER_KEY)
+        best = max(
+            (order for order in account.open.values() if order.side is Side.BUY),
+            key=lambda order: order.price,
+        )
+        taken = OrderRequest(best.pair, Side.SELL, price=best.price, amount=best.remaining)
+        self.stage.exchange.engine.place(CROWD, taken, self.stage.loop.wall_ms())
 
     def resting(self, side: Side) -> list[Decimal]:
         """Our prices on the venue, best first."""
@@ -175,6 +187,51 @@ def test_a_target_share_leans_on_the_balances_that_the_venue_tells(tmp_path: Pat
     assert distances(40, tmp_path / "too much") == [28, 12]
     assert distances(90, tmp_path / "too little") == [12, 28]
     assert distances(62, tmp_path / "half way") == [24, 16]
+
+
+def test_ping_pong_survives_a_restart(tmp_path: Path) -> None:
+    plot = Plot(
+        "BTC/USDT",
+        {"binance": "BTCUSDT", "quote": {"after_fill": {"ping_pong": True}}},
+        [book(50_000.0, 50_000.01)],
+    )
+
+    async def script(scene: Scene) -> None:
+        assert scene.life is not None
+        scene.sell_into_the_best_bid()
+        await scene.stage.account_round()
+        await scene.wait(0.2)
+        assert scene.counts() == [0, 3]
+        scene.life.stop.request()
+        await scene.life.task
+        scene.life = scene.place.begin(2)
+        await scene.wait(0.5)
+        assert scene.counts() == [0, 3]
+
+    play(tmp_path, plot, script)
+
+
+def test_no_more_requests_are_under_way_than_allowed(tmp_path: Path) -> None:
+    plot = Plot(
+        "BTC/USDT",
+        {"binance": "BTCUSDT", "quote": {"levels": 10, "max_orders_in_flight": 4}},
+        [book(50_000.0, 50_000.01)],
+    )
+
+    async def script(scene: Scene) -> None:
+        assert scene.life is not None
+        before = len(scene.record)
+        scene.prices = [book(51_000.0, 51_000.01)]
+        most = 0
+        for _ in range(100):
+            await scene.wait(0.002)
+            busy = [entry for entry in scene.life.worker.ledger.live() if not entry.state.rests]
+            most = max(most, len(busy))
+        assert 0 < most <= 4
+        assert len(scene.record) - before >= 40  # all have moved
+        assert scene.counts() == [10, 10]
+
+    play(tmp_path, plot, script)
 
 
 def test_a_sweep_on_binance_pulls_the_endangered_side_first_and_at_once(tmp_path: Path) -> None:
