@@ -34,11 +34,18 @@ def measure(rounds: int) -> dict[str, list[float]]:
         calls: dict[str, Callable[[], object]] = {
             **bare,
             "cell write": partial(cell.write, STATE),
-            "cell read": cell.read,
+            "cell read, nothing new": cell.read,
         }
+
+        def write_and_read() -> None:
+            cell.write(STATE)
+            cell.read()
+
         for _ in range(rounds):
             for name, call in calls.items():
                 figures.setdefault(name, []).append(_per_call_us(call))
+            both = _per_call_us(write_and_read) - figures["cell write"][-1]
+            figures.setdefault("cell read", []).append(both)
             with _writer(memory.name):
                 figures.setdefault("cell read, contended", []).append(_per_call_us(cell.read))
     finally:
@@ -91,7 +98,11 @@ def _write_for_ever(name: str) -> None:
 
 def table(figures: dict[str, list[float]], rounds: int) -> Table:
     result = Table("Cell", ["call", "µs", "ratio to bare struct", "wanted"])
-    wanted = {"cell write": "≤ 0.5 µs", "cell read": "≤ 0.3 µs"}
+    wanted = {
+        "cell write": "≤ 0.5 µs",
+        "cell read": "≤ 0.3 µs",
+        "cell read, nothing new": "≤ 0.3 µs",
+    }
     for name, values in figures.items():
         bare = figures["bare struct write" if "write" in name else "bare struct read"]
         ratio = median(values) / median(bare)

@@ -93,6 +93,8 @@ class Quoter:
     _shape: Shape = field(init=False)
     _session: Session = field(init=False)
     _hanging: Hanging = field(default_factory=Hanging)
+    _rules_for: dict[Side, tuple[object, ...]] = field(default_factory=dict)
+    """What each side's rules were made for: they seldom change."""
     _draws: dict[Place, Draw] = field(default_factory=dict)
     _levels: dict[Side, int] = field(default_factory=dict)
     _levels_until_ns: int = 0
@@ -214,7 +216,10 @@ class Quoter:
             until_ns = waits_until_ns(settings.after_fill, ledger.fills, side)
             if until_ns > now_ns:
                 again.append(until_ns)
-            self.side_rules[side] = self._side_rules(terms, until_ns > now_ns, inputs)
+            made_for = (settings, terms.size_factor, inputs.holdings, until_ns > now_ns)
+            if settings.after_fill.hanging_bps is not None or made_for != self._rules_for.get(side):
+                self._rules_for[side] = made_for
+                self.side_rules[side] = self._side_rules(terms, until_ns > now_ns, inputs)
         self._again_ns = min(again)
 
     def _side_terms(

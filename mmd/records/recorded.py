@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Coroutine
 from decimal import Decimal
 from random import Random
 from typing import Any, TypeVar
@@ -31,22 +30,11 @@ from mmd.words.market import MarketRules, NewOrder, Order
 T = TypeVar("T")
 
 
-class _Steps:
-    """Whether a step is under way."""
+class RecordedQuoter(Quoter):
+    """A quoter that notes every decision, every draw and every change of parameters."""
 
     _is_within = False
-
-    @contextmanager
-    def _step(self) -> Iterator[None]:
-        self._is_within = True
-        try:
-            yield
-        finally:
-            self._is_within = False
-
-
-class RecordedQuoter(_Steps, Quoter):
-    """A quoter that notes every decision, every draw and every change of parameters."""
+    """A step is under way."""
 
     def __init__(
         self,
@@ -57,8 +45,9 @@ class RecordedQuoter(_Steps, Quoter):
         random: Random,
     ) -> None:
         self._journal = journal
-        with self._step():
-            super().__init__(settings, rules, limits, random)
+        self._is_within = True
+        super().__init__(settings, rules, limits, random)
+        self._is_within = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _revive, (Quoter, _fields(self, Quoter))
@@ -84,14 +73,20 @@ class RecordedQuoter(_Steps, Quoter):
         stop_reason: str | None = None,
         inputs: Inputs = NO_INPUTS,
     ) -> list[Action]:
-        with self._step():
+        self._is_within = True
+        try:
             actions = super().decide(book, rate, ledger, now_ns, dirty, stop_reason, inputs)
+        finally:
+            self._is_within = False
         self._journal.decided(Decision(book, rate, now_ns, dirty, stop_reason, inputs), actions)
         return actions
 
 
-class RecordedLedger(_Steps, Ledger):
+class RecordedLedger(Ledger):
     """A ledger that notes every event."""
+
+    _is_within = False
+    """A step is under way."""
 
     def __init__(self, journal: Journal) -> None:
         super().__init__()
@@ -118,8 +113,11 @@ class RecordedLedger(_Steps, Ledger):
         if entry is None or filled <= entry.filled:
             return entry  # old news
         self._journal.note("fill", client_id, filled, now_ns)
-        with self._step():
+        self._is_within = True
+        try:
             return super().book_fill(client_id, filled, now_ns)
+        finally:
+            self._is_within = False
 
 
 class RecordedClient(AsyncAceClient):
