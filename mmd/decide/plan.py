@@ -184,7 +184,9 @@ def _match(
     Within the room for resting orders, the quotes nearest to the market come first.
     """
     keep, missing = rules.keep, []
-    usable = [(entry.order.price, entry) for entry in candidates if keep.is_usable(entry, now_ns)]
+    # While nothing new may be placed, an old order is better than none.
+    age_ns = 0 if rules.waits else now_ns
+    usable = [(entry.order.price, entry) for entry in candidates if keep.is_usable(entry, age_ns)]
     prices = sorted(price for price, _ in usable)
     room = rules.room
     if room is not None:

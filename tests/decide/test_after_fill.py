@@ -45,6 +45,20 @@ def test_what_rests_on_the_waiting_side_stays() -> None:
     assert counts(ledger) == [2, 3]
 
 
+def test_an_order_that_grows_old_stays_while_none_may_follow() -> None:
+    refresh = {"min": 1, "max": 1}
+    quoter = make_quoter(after_fill={"replenish_s": 5}, refresh_s=refresh)
+    ledger = Ledger()
+    run(quoter, ledger, S)
+    before = prices(ledger, Side.BUY)[1:]
+    fill(ledger, Side.BUY, S + 1)
+    run(quoter, ledger, 4 * S)
+    assert prices(ledger, Side.BUY) == before
+    run(quoter, ledger, 7 * S)
+    assert counts(ledger) == [3, 3]
+    assert not set(before) & set(prices(ledger, Side.BUY))
+
+
 def test_a_pause_after_a_fill_holds_both_sides_back() -> None:
     quoter, ledger = make_quoter(after_fill={"pause_s": 5}), Ledger()
     run(quoter, ledger, S)

@@ -10,6 +10,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from mmd.cells.layouts import BookState, BookStatus
 from mmd.config.model import PairSettings
 from mmd.config.secrets import AceKey
@@ -120,9 +122,12 @@ async def _act(scene: Scene, script: Script) -> None:
     await scene.wait(ROUND_S)
     scene.life = scene.place.begin(1)
     await scene.wait(0.5)
-    await script(scene)
-    scene.life.stop.request()
-    await scene.life.task
+    try:
+        await script(scene)
+    finally:
+        scene.life.stop.request()
+        await asyncio.wait({scene.life.task})
+    scene.life.task.result()
     assert scene.counts() == [0, 0]
 
 
@@ -207,6 +212,40 @@ def test_ping_pong_survives_a_restart(tmp_path: Path) -> None:
         scene.life = scene.place.begin(2)
         await scene.wait(0.5)
         assert scene.counts() == [0, 3]
+
+    play(tmp_path, plot, script)
+
+
+def test_a_filled_side_is_replenished_by_itself_after_its_time(tmp_path: Path) -> None:
+    after_fill = {"replenish_s": 1, "hanging_bps": 60}
+    quote = {"after_fill": after_fill, "refresh_s": {"min": 0.5, "max": 0.6}}
+    plot = Plot("BTC/USDT", {"binance": "BTCUSDT", "quote": quote}, [book(50_000.0, 50_000.01)])
+
+    async def script(scene: Scene) -> None:
+        opposite = scene.resting(Side.SELL)[0]
+        scene.sell_into_the_best_bid()
+        await scene.stage.account_round()
+        await scene.wait(0.3)
+        assert scene.counts()[0] == 2
+        assert opposite in scene.resting(Side.SELL)
+        await scene.wait(1.2)
+        assert scene.counts()[0] == 3
+        assert opposite in scene.resting(Side.SELL)  # old, and hangs
+
+    play(tmp_path, plot, script)
+
+
+@pytest.mark.parametrize(("hours", "levels"), [("16:00-17:00", 3), ("17:00-16:00", 0)])
+def test_quotes_are_there_in_session_hours_only(tmp_path: Path, hours: str, levels: int) -> None:
+    """Virtual time begins on 15 January 2027 at 16:00 in Taipei."""
+    plot = Plot(
+        "BTC/USDT",
+        {"binance": "BTCUSDT", "quote": {"session": {"hours": [hours]}}},
+        [book(50_000.0, 50_000.01)],
+    )
+
+    async def script(scene: Scene) -> None:
+        assert scene.counts() == [levels, levels]
 
     play(tmp_path, plot, script)
 
