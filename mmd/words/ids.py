@@ -60,6 +60,8 @@ class ClientIds:
     next_sequence: int = 0
     run_prefix: str = field(init=False)
     """What all ids of this run begin with; other runs' ids don't."""
+    _shared: tuple[int, str] = field(init=False, default=(-1, ""))
+    """All but the last digit of the newest id: 36 ids have it in common."""
 
     def __post_init__(self) -> None:
         pair = hashlib.sha256(str(self.pair).encode()).digest()
@@ -69,6 +71,8 @@ class ClientIds:
 
     def make(self) -> str:
         """A customOrderId never handed out before."""
-        client_id = self.run_prefix + base36(self.next_sequence, _SEQUENCE_LENGTH)
+        high, low = divmod(self.next_sequence, 36)
+        if high != self._shared[0]:
+            self._shared = (high, self.run_prefix + base36(high, _SEQUENCE_LENGTH - 1))
         self.next_sequence += 1
-        return client_id
+        return self._shared[1] + _DIGITS[low]

@@ -77,7 +77,7 @@ class Kind(StrEnum):
 _EXECUTING = (Kind.NEW_ORDER, Kind.CANCEL, Kind.NEW_ORDERS, Kind.CANCELS)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # as Request: one is made for each request
 class Call(Generic[T_co]):
     """A request, and how to read its answer. `call` methods of clients return the answer."""
 
