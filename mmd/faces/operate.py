@@ -11,7 +11,7 @@ from pathlib import Path
 from mmd.config.model import Settings
 from mmd.config.paths import Paths
 from mmd.faces import service
-from mmd.faces.site import Site, ensure_world
+from mmd.faces.site import WEB, Site, ensure_world
 from mmd.faces.status import look
 from mmd.processes.sweep import SweepPlan, sweep
 from mmd.records import killed
@@ -26,8 +26,10 @@ CONSOLE = "MMD_CONSOLE"
 _PROOF_PATIENCE_S = 20.0
 
 
-def start(site: Site, replay: Sequence[Path], foreground: bool, wait_s: float) -> None:
-    """Starts everything and waits until every pair quotes.
+def start(
+    site: Site, replay: Sequence[Path], *, foreground: bool, page: bool, wait_s: float
+) -> None:
+    """Starts everything and waits until every pair quotes. `page`: the page with it.
 
     Raises AlreadyRunning, ConfigError, Unavailable, NotQuoting.
     """
@@ -41,6 +43,8 @@ def start(site: Site, replay: Sequence[Path], foreground: bool, wait_s: float) -
         "MMD_HOME": str(site.paths.home),
         REPLAY: os.pathsep.join(str(path.absolute()) for path in replay),
     }
+    if page:
+        environment[WEB] = "1"
     if foreground:
         # supervisord takes this very process over, and with it its standard error.
         ensure_world(site, settings, replay)

@@ -13,6 +13,9 @@ from mmd.config.secrets import AceKey, load_key
 from mmd.faces.world import World, needs_paper, resolve
 from mmd.sim import paper
 
+WEB = "MMD_WEB"
+"""The page is served, whatever the configuration says."""
+
 
 @dataclass(frozen=True)
 class Site:
@@ -24,7 +27,11 @@ class Site:
 
     def settings(self) -> Settings:
         """Raises ConfigError."""
-        return load(self.config)
+        settings = load(self.config)
+        if not self.environ.get(WEB):
+            return settings
+        page = settings.web.model_copy(update={"enabled": True})
+        return settings.model_copy(update={"web": page})
 
     def key(self, settings: Settings) -> AceKey:
         """Raises ConfigError."""

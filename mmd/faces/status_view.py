@@ -39,7 +39,7 @@ class Extras:
     budget_per_s: Decimal | None = None
 
 
-@dataclass
+@dataclass(eq=False)
 class _Column:
     heading: str
     importance: int
@@ -209,11 +209,13 @@ def _last_errors(sight: Sight) -> Text | None:
 
 
 def _table(columns: Sequence[_Column], width: int) -> Table:
-    """As many of the columns as there is room for."""
-    shown = list(columns)
-    while len(shown) > 1 and sum(c.width + _GAP for c in shown) > width:
-        least = max(shown, key=lambda column: column.importance).importance
-        shown = [column for column in shown if column.importance != least]
+    """As many of the columns as there is room for, the important ones first."""
+    chosen: list[_Column] = []
+    for rank in sorted({column.importance for column in columns}):
+        equals = [column for column in columns if column.importance == rank]
+        if not chosen or sum(c.width + _GAP for c in (*chosen, *equals)) <= width:
+            chosen += equals
+    shown = [column for column in columns if column in chosen]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
     for column in shown:
         justify = "right" if column.is_right else "left"

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,8 +63,12 @@ class House:
 
     def venue(self, path: str) -> Any:
         """Asks the simulated exchange behind its back."""
-        port = json.loads((self.home / "paper/address.json").read_text())["ace_port"]
+        port = self.world()["ace_port"]
         return requests.get(f"http://127.0.0.1:{port}/sim/{path}", timeout=5).json()
+
+    def world(self) -> Any:
+        """Where the simulated world is."""
+        return json.loads((self.home / "paper/address.json").read_text())
 
     def processes(self) -> list[psutil.Process]:
         """Everything alive that runs on this home."""
@@ -110,7 +115,13 @@ def _kill(processes: Sequence[psutil.Process]) -> None:
 
 @pytest.fixture
 def house() -> Iterator[House]:
-    """Whatever a test does to it, nothing of it is left afterwards."""
+    with housed() as found:
+        yield found
+
+
+@contextmanager
+def housed() -> Iterator[House]:
+    """Whatever is done to it, nothing of it is left afterwards."""
     home = Path(tempfile.mkdtemp(prefix="mmd-e2e-", dir="/tmp"))
     environ = {k: v for k, v in os.environ.items() if not k.startswith(("ACE_", "MMD_"))}
     made = House(home, environ | {"MMD_HOME": str(home), "MMD_CONFIG": str(home / "pairs.yaml")})

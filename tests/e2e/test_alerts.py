@@ -73,13 +73,13 @@ def _configure(house: House, **alerts: Any) -> None:
     house.configure(
         ace={"settle_s": 0.1},
         alerts=PROMPT | alerts,
-        web={"enabled": True, "port": 0},
+        web={"port": 0},
     )
 
 
 def _outside(house: House, what: str, path: str, document: dict[str, object]) -> None:
     """Tells the simulated world something, behind mmd's back."""
-    port = json.loads((house.home / "paper/address.json").read_text())[f"{what}_port"]
+    port = house.world()[f"{what}_port"]
     answer = requests.post(f"http://127.0.0.1:{port}/sim/{path}", json=document, timeout=5)
     assert answer.ok, answer.text
 
@@ -105,9 +105,10 @@ def test_people_hear_of_every_trouble_and_its_end_and_of_no_secret(house: House)
             "MMD_ALERT_URLS": f"json://u:{URL_SECRET}@127.0.0.1:{service.port}/",
             "MMD_WEB_TOKEN": WEB_TOKEN,
         }
-        said = [house.ok("start")]
+        said = [house.ok("start", "--web")]
         _hear(hook, {("start", "mmd", False)})
         said += [_page(house, "/metrics"), _page(house, "/")]
+        assert "Page: http://127.0.0.1:" in said[0]
         assert "mmd_up 1.0" in said[1]
 
         said.append(_strike(house))

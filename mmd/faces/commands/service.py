@@ -9,6 +9,7 @@ from rich.console import Console
 
 from mmd.faces import operate
 from mmd.faces.commands.common import EXISTING, config_option, site, terminal
+from mmd.faces.commands.web import page_address
 from mmd.faces.glance import Glances
 from mmd.faces.service import AlreadyRunning
 from mmd.faces.status_view import render
@@ -17,6 +18,7 @@ from mmd.faces.status_view import render
 @click.command()
 @config_option
 @click.option("--foreground", is_flag=True, help="Stay in this terminal; Ctrl-C stops.")
+@click.option("--web", "page", is_flag=True, help="With the page, though web.enabled be false.")
 @click.option("--replay", type=EXISTING, multiple=True, help="Recorded streams instead of a path.")
 @click.option(
     "--wait",
@@ -25,17 +27,21 @@ from mmd.faces.status_view import render
     default=60.0,
     help="Seconds to wait until every pair quotes.",
 )
-def start(config: Path | None, foreground: bool, replay: tuple[Path, ...], wait_s: float) -> None:
+def start(
+    config: Path | None, foreground: bool, page: bool, replay: tuple[Path, ...], wait_s: float
+) -> None:
     """Start everything; returns once every pair quotes."""
     console = terminal()
     chosen = site(config)
     try:
         with console.status("starting; waiting until every pair quotes on both sides"):
-            operate.start(chosen, replay, foreground, wait_s)
+            operate.start(chosen, replay, foreground=foreground, page=page, wait_s=wait_s)
     except AlreadyRunning as error:
         console.print(f"{error}. See: mmd status")
         return
     console.print(render(*Glances(chosen).look(), console.width))
+    if address := page_address(chosen.paths):
+        console.print(f"Page: {address}")
     console.print(f"Logs: {chosen.paths.log}   Watch: mmd status --watch   Stop: mmd stop")
 
 

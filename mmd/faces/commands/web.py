@@ -6,9 +6,14 @@ from pathlib import Path
 
 import click
 
+from mmd.config.paths import Paths
 from mmd.config.secrets import load_web_token
 from mmd.faces.commands.common import config_option, site
+from mmd.faces.sight import sight
+from mmd.processes.sight import UP
 from mmd.words.errors import ConfigError, Unavailable
+
+NAME = "jobs:web"
 
 
 @click.command()
@@ -16,13 +21,25 @@ from mmd.words.errors import ConfigError, Unavailable
 def web(config: Path | None) -> None:
     """Where the page is."""
     chosen = site(config)
-    settings = chosen.settings()
-    if not settings.web.enabled:
-        raise ConfigError("the page is off: set web.enabled: true in conf/pairs.yaml, mmd reload")
-    token = load_web_token(settings, chosen.paths, chosen.environ)
-    try:
-        click.echo(chosen.paths.web_address.read_text().strip())
-    except FileNotFoundError:
-        raise Unavailable("the page is not served, because mmd does not run: mmd start") from None
-    if token:
+    seen = sight(chosen.paths)
+    if seen.parent_state != "running":
+        raise Unavailable("the page is not served, because mmd does not run: mmd start --web")
+    states = {process.name: process.state for process in seen.processes}
+    if NAME not in states:
+        raise ConfigError(
+            "the page is off: set web.enabled: true in conf/pairs.yaml, then mmd reload"
+        )
+    address = page_address(chosen.paths)
+    if address is None:
+        raise Unavailable(f"the page is not served: {NAME} is {states[NAME]}; see mmd logs")
+    click.echo(address)
+    if load_web_token(chosen.settings(), chosen.paths, chosen.environ):
         click.echo("It asks for the token: the value of MMD_WEB_TOKEN.")
+
+
+def page_address(paths: Paths) -> str | None:
+    """Where the page is served now; None where it is not."""
+    served = [p for p in sight(paths).processes if p.name == NAME and p.state in UP]
+    if not served or not paths.web_address.exists():
+        return None
+    return paths.web_address.read_text().strip()
