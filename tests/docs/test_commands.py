@@ -40,6 +40,7 @@ def test_every_link_to_a_file_leads_somewhere(document: Path) -> None:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", RUN_IN_FULL)
 def test_the_commands_of_a_document_work_one_after_the_other(name: str, house: House) -> None:
+    house.configure(web={"port": 0})
     text = (ROOT / "docs" / name).read_text()
     for block in BLOCK.findall(text):
         script = block.replace("conf/supervisord.conf", '"$MMD_HOME/supervisord.conf"')

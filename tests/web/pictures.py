@@ -43,7 +43,7 @@ class Photographer:
 
     def take(self, name: str, wide: str, phone: str) -> None:
         """All of one moment; `wide` and `phone` are `dark` or `light`."""
-        for _ in range(8):
+        for _ in range(12):
             self._glances.look()
             time.sleep(0.5)
         self._terminal(f"terminal-{name}", "wide", wide)
