@@ -9,7 +9,7 @@ from rich.console import Console
 
 from mmd.faces import operate
 from mmd.faces.commands.common import EXISTING, config_option, site, terminal
-from mmd.faces.commands.web import page_address
+from mmd.faces.commands.web import PATIENCE_S, page_address
 from mmd.faces.glance import Glances
 from mmd.faces.service import AlreadyRunning
 from mmd.faces.status_view import render
@@ -40,7 +40,7 @@ def start(
         console.print(f"{error}. See: mmd status")
         return
     console.print(render(*Glances(chosen).look(), console.width))
-    if address := page_address(chosen.paths):
+    if address := page_address(chosen.paths, PATIENCE_S):
         console.print(f"Page: {address}")
     console.print(f"Logs: {chosen.paths.log}   Watch: mmd status --watch   Stop: mmd stop")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import click
@@ -14,6 +15,9 @@ from mmd.processes.sight import UP
 from mmd.words.errors import ConfigError, Unavailable
 
 NAME = "jobs:web"
+_LOOK_EVERY_S = 0.05
+PATIENCE_S = 5.0
+"""Longer than the page takes to start."""
 
 
 @click.command()
@@ -29,7 +33,7 @@ def web(config: Path | None) -> None:
         raise ConfigError(
             "the page is off: set web.enabled: true in conf/pairs.yaml, then mmd reload"
         )
-    address = page_address(chosen.paths)
+    address = page_address(chosen.paths, PATIENCE_S)
     if address is None:
         raise Unavailable(f"the page is not served: {NAME} is {states[NAME]}; see mmd logs")
     click.echo(address)
@@ -37,9 +41,14 @@ def web(config: Path | None) -> None:
         click.echo("It asks for the token: the value of MMD_WEB_TOKEN.")
 
 
-def page_address(paths: Paths) -> str | None:
-    """Where the page is served now; None where it is not."""
-    served = [p for p in sight(paths).processes if p.name == NAME and p.state in UP]
-    if not served or not paths.web_address.exists():
-        return None
-    return paths.web_address.read_text().strip()
+def page_address(paths: Paths, patience_s: float = 0) -> str | None:
+    """Where the page is served now; None where it is not. A page that is just starting is waited
+    for."""
+    until_s = time.monotonic() + patience_s
+    while True:
+        states = [p.state for p in sight(paths).processes if p.name == NAME]
+        if states and states[0] in UP and paths.web_address.exists():
+            return paths.web_address.read_text().strip()
+        if states != ["starting"] or time.monotonic() >= until_s:
+            return None
+        time.sleep(_LOOK_EVERY_S)
