@@ -170,6 +170,7 @@ class _Parent:
             return
         log.info("stopping: %s", why)
         self._leaving = why
+        self._show()  # before any child is asked to leave: it tells a restart from the end by this
 
     # Signals and the death of supervisord.
 
