@@ -24,9 +24,9 @@ _EVERY_S = 5.0
 WARM_UP_S = 120.0
 """A shorter run says nothing of curves: what is shared at first becomes a process's own."""
 _MB = 1 << 20
-GROWTH_MB = 0.7
-GROWTH_SHARE = 0.03
-"""Private memory may have grown by so much between the second and the last quarter."""
+GROWTH_MB = 0.35
+GROWTH_SHARE = 0.015
+"""Private memory may grow by so much from quarter to quarter."""
 _ALARMS = ("stalled", "frozen", "no heartbeat", "no progress", "overflows persist")
 
 
@@ -59,41 +59,38 @@ class Curve:
         if len(self.uss_mb) < 8:
             return [f"{self.name} was seen {len(self.uss_mb)} times only"]
         wrong = []
-        before, after = (statistics.median(part) for part in _quarters(self.uss_mb))
-        if after - before > max(GROWTH_MB, GROWTH_SHARE * before):
-            wrong.append(f"{self.name} grew from {before:.1f} to {after:.1f} MB")
-        if self.leaks:
-            wrong.append(
-                f"{self.name} went from {self.descriptors[0]} to {self.descriptors[-1]} descriptors"
-            )
+        first, *_, last = levels = _levels(self.uss_mb)
+        if _climbs(levels, max(GROWTH_MB, GROWTH_SHARE * first)):
+            wrong.append(f"{self.name} grew from {first:.1f} to {last:.1f} MB")
+        first, *_, last = levels = _levels(self.descriptors)
+        if _climbs(levels, 0):
+            wrong.append(f"{self.name} went from {first:.0f} to {last:.0f} descriptors")
         return wrong
 
-    @property
-    def leaks(self) -> bool:
-        """Whether every quarter needed more descriptors than the one before. A log that opens
-        with its first line, or a connection with its first use, steps up but does not climb."""
-        quarter = max(1, len(self.descriptors) // 4)
-        parts = [self.descriptors[i * quarter : (i + 1) * quarter] for i in range(4)]
-        return all(min(later) > max(earlier) for earlier, later in pairwise(parts))
-
     def cells(self) -> list[str]:
-        before, after = (statistics.median(part) for part in _quarters(self.uss_mb))
-        fds_before, fds_after = _quarters(self.descriptors)
+        memory, descriptors = _levels(self.uss_mb), _levels(self.descriptors)
         return [
             self.name,
-            f"{before:.1f}",
-            f"{after:.1f}",
+            f"{memory[0]:.1f}",
+            f"{memory[-1]:.1f}",
             f"{self.pss_mb[-1]:.1f}",
-            f"{max(fds_before)}",
-            f"{max(fds_after)}",
+            f"{descriptors[0]:.0f}",
+            f"{descriptors[-1]:.0f}",
             f"{self.cpu_share:.2%}",
         ]
 
 
-def _quarters(values: Sequence[float]) -> tuple[Sequence[float], Sequence[float]]:
-    """The second and the last quarter of a curve: the first is warm-up."""
+def _levels(values: Sequence[float]) -> list[float]:
+    """The medians of the second, third and last quarter of a curve: the first is warm-up."""
     quarter = max(1, len(values) // 4)
-    return values[quarter : 2 * quarter] or values[:1], values[-quarter:]
+    parts = (values[-3 * quarter : -2 * quarter], values[-2 * quarter : -quarter])
+    return [statistics.median(part or values) for part in (*parts, values[-quarter:])]
+
+
+def _climbs(levels: Sequence[float], bearable: float) -> bool:
+    """Whether it goes up by more than is bearable each time. What is used once for the first time,
+    as a log or a connection, makes a step; what leaks climbs on."""
+    return all(later - earlier > bearable for earlier, later in pairwise(levels))
 
 
 class Soak:
