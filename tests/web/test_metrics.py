@@ -32,6 +32,10 @@ def test_what_is_seen_is_what_is_measured() -> None:
     assert samples["mmd_process_resident_memory_bytes", ("pairs:btc_twd",)] == 42.5 * 2**20
     assert samples["mmd_process_errors_total", ("pairs:btc_twd",)] == 3
     assert samples["mmd_book_price", ("btcusdt", "ask")] == 61001
+    assert samples["mmd_book_lag_seconds", ("btcusdt",)] == 0
+    assert ("mmd_book_lag_seconds", ("usdt_twd",)) not in samples, (
+        "ACE is asked, it does not stream"
+    )
     assert samples["mmd_pair_reference_price", ("BTC/TWD", "bid")] == 1_970_000
     assert samples["mmd_pair_quote_price", ("BTC/TWD", "ask")] == 1_976_000.5
     assert samples["mmd_pair_position", ("BTC/TWD",)] == -0.0123

@@ -7,11 +7,14 @@ import json
 import os
 import select
 import socket
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from mmd.processes.inquiry import Inquiry
 from mmd.processes.web.hub import MOST_WAITING, Hub, Listener
 from mmd.processes.web.view import History
 from mmd.records.alerts import Kind, Spool
@@ -80,6 +83,36 @@ def test_a_browser_gets_the_state_then_the_news(tmp_path: Path) -> None:
         events = browser.wait_for("events")
         assert isinstance(events, list)
         assert events[0]["kind"] == "stall"
+
+
+def test_the_ladder_is_what_the_pair_itself_says_once_it_answers(tmp_path: Path) -> None:
+    record(tmp_path)
+    inquiry, over = Inquiry(tmp_path / "run", "pairs:btc_twd"), threading.Event()
+    orders = [
+        {"number": "1", "state": "open", "price": "1965000", "remaining": "0.5"},
+        {"number": "2", "state": "open", "price": "1965500.5", "remaining": "0.25"},
+        {"number": "", "state": "sent", "price": "1965700", "remaining": "0.1"},
+    ]
+    bids = {"side": "bid", "levels": [{"order": one} for one in orders[1:]], "others": orders[:1]}
+    sides = [bids, {"side": "ask", "levels": [{"level": 0}], "others": []}]
+
+    def answer() -> None:
+        while not over.wait(0.01):
+            if inquiry.is_asked():
+                inquiry.answer({"at_ns": time.monotonic_ns(), "sides": sides})
+
+    pair = threading.Thread(target=answer)
+    with running(tmp_path) as site:
+        pair.start()
+        try:
+            with Browser(site, "btc_twd") as browser:
+                ladder: Any = browser.wait_for("ladder")
+                while ladder["asks"]:  # of the venue's list
+                    ladder = browser.wait_for("ladder")
+        finally:
+            over.set()
+            pair.join()
+    assert [row["price"] for row in ladder["bids"]] == ["1965500.5", "1965000"]
 
 
 def test_history_has_points_and_fills_of_that_pair_only(tmp_path: Path) -> None:

@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from mmd.processes.earned import Earned
+from mmd.processes.inquiry import Inquiry
 from mmd.records.alerts import Alert, Place, Spool
 from mmd.records.store import Fill, Snapshot, Store
 from mmd.records.today import Today
@@ -21,8 +23,8 @@ from mmd.venues.ace.endpoint import AceEndpoint
 from mmd.words.errors import MmdError, Unavailable
 from mmd.words.market import Balance, MarketRules, OrderBook, Pair
 
-_BOOK_EVERY_S = 2.0
 _BOOK_DEPTH = 20
+_PAIRS_PATIENCE_S = 0.4
 _FILLS_AT_FIRST = 2000
 
 
@@ -89,20 +91,16 @@ class VenueBooks:
         self._client = AceClient(ace)
         self._budget = Budget(budget, ace.key.api_key)
         self._rules: dict[Pair, MarketRules] = {}
-        self._asked_s: dict[Pair, float] = {}
 
     def close(self) -> None:
         self._client.close()
         self._budget.close()
 
     def ask(self, pairs: Iterable[Pair]) -> dict[Pair, OrderBook]:
-        """New books of those pairs whose turn it is. Never raises: what fails is asked again."""
+        """New books of those pairs that the budget allows. Never raises: what fails is asked
+        again."""
         found = {}
         for pair in pairs:
-            now_s = time.monotonic()
-            if now_s - self._asked_s.get(pair, -_BOOK_EVERY_S) < _BOOK_EVERY_S:
-                continue
-            self._asked_s[pair] = now_s
             try:
                 book = self._ask(pair)
             except MmdError:
@@ -121,6 +119,24 @@ class VenueBooks:
 
     def _may_ask(self) -> bool:
         return self._budget.try_take(Priority.POLL, time.monotonic_ns())
+
+
+class OwnLadders:
+    """Asks pairs that somebody looks at for their own orders: the venue's lists of them, which the
+    records hold, are asked for too seldom to be looked at. All calls must come from one thread."""
+
+    def __init__(self, run: Path) -> None:
+        self._run = run
+
+    def ask(self, pairs: Iterable[Pair]) -> dict[Pair, dict[str, Any] | None]:
+        """What each pair says; None for one that does not answer."""
+        return {pair: self._ask(pair) for pair in pairs}
+
+    def _ask(self, pair: Pair) -> dict[str, Any] | None:
+        try:
+            return Inquiry(self._run, f"pairs:{pair.slug}").ask(_PAIRS_PATIENCE_S)
+        except Unavailable:
+            return None
 
 
 class Thread:

@@ -87,6 +87,9 @@ def _books(sight: Sight) -> Iterator[Metric]:
     age = GaugeMetricFamily(
         "mmd_book_age_seconds", "Time since the price was last confirmed.", labels=label
     )
+    lag = GaugeMetricFamily(
+        "mmd_book_lag_seconds", "How much later than at best messages arrive.", labels=label
+    )
     messages = CounterMetricFamily("mmd_book_messages", "Messages received.", labels=label)
     trades = CounterMetricFamily("mmd_book_trades", "Trades counted.", labels=label)
     volume = CounterMetricFamily(
@@ -100,10 +103,12 @@ def _books(sight: Sight) -> Iterator[Metric]:
             price.add_metric([*name, "ask"], book.ask_price)
         if book.last_frame_ns:
             age.add_metric(name, _seconds(book.age_ns(sight.now_ns)))
+        if process.group == "feeds":
+            lag.add_metric(name, _health(sight, process).lag_ms / 1000)
         messages.add_metric(name, _health(sight, process).messages)
         trades.add_metric(name, book.trade_count)
         volume.add_metric(name, float(book.volume))
-    yield from (valid, price, age, messages, trades, volume)
+    yield from (valid, price, age, lag, messages, trades, volume)
 
 
 def _pairs(sight: Sight) -> Iterator[Metric]:

@@ -24,7 +24,7 @@ from mmd.processes.earned import Earned
 from mmd.processes.pace import Pace
 from mmd.processes.sight import Look, Sight
 from mmd.processes.web import view
-from mmd.processes.web.account import Account, Records, Thread, VenueBooks
+from mmd.processes.web.account import Account, OwnLadders, Records, Thread, VenueBooks
 from mmd.processes.web.guard import Guard
 from mmd.processes.web.hub import Hub
 from mmd.processes.web.pages import Pages
@@ -37,6 +37,8 @@ from mmd.words.errors import Unavailable
 from mmd.words.market import OrderBook, Pair
 
 log = logging.getLogger("web")
+
+_ERRAND_EVERY_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def run(job: WebJob, context: ChildContext) -> None:
 
 
 async def _serve(job: WebJob, context: ChildContext) -> None:
-    sampler = Sampler(job, Spool.of_home(context.home))
+    sampler = Sampler(job, context.home)
     guard = Guard(job.token)
     pages = Pages(guard, sampler.hub, sampler.state, job.look, job.command)
     runner = web.AppRunner(
@@ -136,18 +138,21 @@ class State:
 class Sampler:
     """Looks once a second, remembers, and tells all browsers."""
 
-    def __init__(self, job: WebJob, spool: Spool) -> None:
+    def __init__(self, job: WebJob, home: Path) -> None:
         self._job = job
         self.hub = Hub()
         self.state = State(job.mode, job.time_zone)
         today = Today(job.instance, ZoneInfo(job.time_zone))
-        self._records = Records(job.store, spool, today)
+        self._records = Records(job.store, Spool.of_home(home), today)
         self._pace = Pace()
         self._earned = Earned()
         self._books = VenueBooks(job.ace, job.budget)
+        self._ladders = OwnLadders(home / "run")
         self._record_thread, self._venue_thread = Thread("records"), Thread("venue")
-        self._asking: asyncio.Future[dict[Pair, OrderBook]] | None = None
+        self._asking: asyncio.Future[None] | None = None
+        self._next_errand_s = 0.0
         self._venue: dict[Pair, OrderBook] = {}
+        self._own: dict[Pair, view.Json | None] = {}
         self._account = Account()
 
     def close(self) -> None:
@@ -160,7 +165,7 @@ class Sampler:
         while True:
             self._take_sight(self._job.look())
             await self._take_account()
-            self._ask_venue()
+            self._ask_around()
             due_s = max(due_s + self._job.sample_s, loop.time())
             await asyncio.sleep(due_s - loop.time())
 
@@ -201,23 +206,32 @@ class Sampler:
         orders = snapshot.orders if snapshot else ()
         for slug in self.hub.watched | set(self.state.ladders):
             pair = Pair.parse(slug)
-            found = view.ladder(pair, orders, self._job.instance, self._venue.get(pair))
+            book, own = self._venue.get(pair), self._own.get(pair)
+            found = view.ladder(pair, orders, self._job.instance, book, own)
             if found != self.state.ladders.get(slug):
                 self.state.ladders[slug] = found
                 self._send("ladder", {"slug": slug, **found}, slug)
 
-    def _ask_venue(self) -> None:
-        """Has the books of watched pairs fetched; one errand at a time."""
+    def _ask_around(self) -> None:
+        """Has the venue's books and our orders of watched pairs fetched; one errand at a time."""
         if self._asking is not None:
             if not self._asking.done():
                 return
-            self._venue.update(self._asking.result())
+            self._asking.result()
             self._asking = None
             self._tell_ladders()
-        if watched := sorted(self.hub.watched):
-            pairs = [Pair.parse(slug) for slug in watched]
-            loop = asyncio.get_running_loop()
-            self._asking = loop.run_in_executor(self._venue_thread.executor, self._books.ask, pairs)
+        loop = asyncio.get_running_loop()
+        watched = sorted(self.hub.watched)
+        pairs = [Pair.parse(slug) for slug in watched]
+        is_new = any(pair not in self._own for pair in pairs)
+        if pairs and (is_new or loop.time() >= self._next_errand_s):
+            self._next_errand_s = loop.time() + _ERRAND_EVERY_S
+            self._asking = loop.run_in_executor(self._venue_thread.executor, self._errand, pairs)
+
+    def _errand(self, pairs: list[Pair]) -> None:
+        """Runs in the thread; who waits for it reads what it found."""
+        self._own = self._ladders.ask(pairs)
+        self._venue.update(self._books.ask(pairs))
 
     def _send(self, kind: str, document: object, pair: str | None = None) -> None:
         for listener in self.hub.send(view.event(kind, document), pair):

@@ -25,6 +25,7 @@ POINTS = 3600
 MOST_FILLS = 500
 MOST_EVENTS = 200
 _BOOK_ROWS = 15
+_NOT_RESTING = ("wanted", "sent", "unknown")
 
 Json = dict[str, Any]
 
@@ -154,12 +155,18 @@ def _health(sight: Sight, process: Process) -> HealthState:
     return sight.health.get(process.name, HealthState())
 
 
-def ladder(pair: Pair, orders: Iterable[Order], instance: str, book: OrderBook | None) -> Json:
-    """Our open orders, and the venue's book beside them where it is known; best first."""
+def ladder(
+    pair: Pair, orders: Iterable[Order], instance: str, book: OrderBook | None, own: Json | None
+) -> Json:
+    """Our open orders, and the venue's book beside them where it is known; best first.
+
+    `own` is what the pair says of its orders; where it says nothing, `orders` of the venue's
+    newest list are shown.
+    """
     mine = [order for order in orders if order.pair == pair]
     return {
-        "bids": _rows(mine, Side.BUY, instance),
-        "asks": _rows(mine, Side.SELL, instance),
+        "bids": _rows(mine, Side.BUY, instance) if own is None else _own_rows(own, "bid"),
+        "asks": _rows(mine, Side.SELL, instance) if own is None else _own_rows(own, "ask"),
         "book": None
         if book is None
         else {
@@ -179,12 +186,25 @@ def _rows(orders: Iterable[Order], side: Side, instance: str) -> list[Json]:
         {
             "price": _plain(order.price),
             "amount": _plain(order.remaining),
-            "owner": owner_of(order.client_id, instance).value,
             "is_ours": owner_of(order.client_id, instance) is Owner.OURS,
-            "t": order.time_ms,
         }
         for order in chosen
     ]
+
+
+def _own_rows(own: Json, side: str) -> list[Json]:
+    """Orders that rest, as the pair's own process tells of them."""
+    (found,) = (one for one in own["sides"] if one["side"] == side)
+    orders = [*(level.get("order") for level in found["levels"]), *found["others"]]
+    resting = [order for order in orders if order and order["state"] not in _NOT_RESTING]
+    return sorted(
+        (
+            {"price": order["price"], "amount": order["remaining"], "is_ours": True}
+            for order in resting
+        ),
+        key=lambda row: Decimal(row["price"]),
+        reverse=side == "bid",
+    )
 
 
 def _plain(number: Decimal) -> str:
