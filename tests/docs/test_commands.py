@@ -17,6 +17,7 @@ __all__ = ["house"]
 DOCUMENTS = [ROOT / "README.md", ROOT / "README.zh-TW.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 MENTION = re.compile(r"bin/mmd ([a-z]+)((?: [a-z]+)?)")
+FILE = re.compile(r"`((?:mmd|conf|contrib|bin|chaos|bench|tests)/[\w./*-]+)`")
 RUN_IN_FULL = ["quickstart.md", "operations.md"]
 
 
@@ -35,6 +36,12 @@ def test_every_link_to_a_file_leads_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", document.read_text()):
         if "://" not in target:
             assert (document.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_file_of_the_project_that_is_named_is_there(document: Path) -> None:
+    for name in set(FILE.findall(document.read_text())) - {"conf/secrets.env"}:
+        assert list(ROOT.glob(name)), name
 
 
 @pytest.mark.timeout(300)
