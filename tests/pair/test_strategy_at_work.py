@@ -111,7 +111,7 @@ def play(folder: Path, plot: Plot, script: Script) -> None:
         budget = BudgetSpec(folder, None, 1)
         stage = Stage(exchange, loop, folder, stack, endpoint, budget, lambda: WAY_S)
         feeds = [stage.feed() for _ in plot.prices]
-        place = Place(stage, Pair.parse(plot.pair), settings, *feeds[:1])
+        place = Place(stage, Pair.parse(plot.pair), settings, feeds[0])
         place.leg = feeds[1] if feeds[1:] else None
         scene = Scene(stage, place, feeds, [*plot.prices], record)
         loop.run_until_complete(_act(scene, script))
