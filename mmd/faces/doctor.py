@@ -26,7 +26,7 @@ from mmd.faces.doctor_net import Route, examine, routes
 from mmd.faces.service import supervisord_pid
 from mmd.supervision import proc
 from mmd.supervision.lock import holder
-from mmd.words.errors import ConfigError, Exit, MmdError
+from mmd.words.errors import ConfigError, Exit, KeyRejected, MmdError
 
 _MB = 1 << 20
 _FDS = 1024
@@ -335,6 +335,10 @@ def clocks(
         offset_ms = probes.key_offset_ms(settings, load_key(settings, paths, environ))
     except ConfigError:
         return  # told already
+    except KeyRejected as error:
+        remedy = "put the key of this very venue (testnet or live) where the old one is: mmd check"
+        yield Finding(Grade.BAD, f"key: ACE refuses it: {error}", remedy)
+        return
     except MmdError as error:
         yield Finding(Grade.BAD, f"clock: ACE does not tell the time: {error}", "mmd check")
         return

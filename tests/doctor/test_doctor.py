@@ -11,6 +11,7 @@ import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -27,7 +28,7 @@ from mmd.faces.doctor import secrets as secret_findings
 from mmd.faces.doctor_net import Route, examine, routes
 from mmd.supervision import proc
 from mmd.supervision.lock import Lock
-from mmd.words.errors import Exit, Unavailable
+from mmd.words.errors import Exit, KeyRejected, Unavailable
 from tests.config.samples import settings_of
 from tests.conftest import ROOT
 
@@ -282,3 +283,14 @@ def test_a_clock_that_is_off_is_found(paths: Paths, offset_ms: float, grade: Gra
     found = list(clocks(live, paths, environ, _probes(offset_ms)))
     assert [finding.grade for finding in found] == [grade, grade]
     assert grade is Grade.GOOD or "set-ntp" in found[0].remedy
+
+
+def test_a_refused_key_is_not_taken_for_a_wrong_clock(paths: Paths) -> None:
+    def refuse(*_: object) -> NoReturn:
+        raise KeyRejected("balances: status 20182: apiKey or signKey wrong")
+
+    environ = {"ACE_API_KEY": "k", "ACE_API_SECRET": "s"}
+    probes = replace(_probes(), key_offset_ms=refuse)
+    (found,) = _bad(list(clocks(settings_of(mode="live"), paths, environ, probes)))
+    assert found.text.startswith("key: ACE refuses it")
+    assert "mmd check" in found.remedy

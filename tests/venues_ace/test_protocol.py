@@ -98,6 +98,11 @@ def test_a_venue_that_repeats_our_request_gives_no_key_away(status: int) -> None
         assert key.secret not in shown
 
 
+def test_what_the_venue_says_of_keys_stays_readable() -> None:
+    said = {"message": "apiKey or signKey wrong", "status": 20182}
+    assert str(error_of(ORDER, 400, json.dumps(said).encode())).endswith("apiKey or signKey wrong")
+
+
 def test_a_question_without_key_goes_into_the_address() -> None:
     request = build(calls.order_book(RULES, depth=5), ENDPOINT, 0)
     assert request.method == "GET"

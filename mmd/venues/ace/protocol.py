@@ -51,7 +51,8 @@ _NO_SUCH_PATH = (404, 405, 501)
 _PLAIN = re.compile(r"[A-Za-z0-9._~-]*").fullmatch
 """What a form holds as it is."""
 _CREDENTIALS = re.compile(
-    r"((?:api|sign)_?key\W{1,5}|secret\W{1,5})[^\s\"'&,;})\]]+|\b[0-9a-f]{64}\b", re.IGNORECASE
+    r"((?:(?:api|sign)_?key|secret)\W{0,3}[=:]\W{0,3})[^\s\"'&,;})\]]+|\b[0-9a-f]{64}\b",
+    re.IGNORECASE,
 )
 """Keys and signatures, in a form, an address or JSON."""
 _DEFAULT_RETRY_S, _LONGEST_RETRY_S = 1.0, 60.0
