@@ -356,6 +356,7 @@ def power_cut(bench: Bench, blows: int) -> list[Row]:
 def parents_cost(_bench: Bench, _blows: int) -> list[Row]:
     """CPU of a parent with 40 children, in ms per second."""
     coins = ("BTC", "ETH", "SOL", "XRP", "DOGE", "ADA", "BNB", "LTC", "LINK", "AVAX", "DOT")
+    coins += ("TRX", "BCH")
     amount = {"min": 1, "max": 2}
     pairs = {
         f"{coin}/{quote}": {

@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 TICK_S = 0.1
 HASTY_TICK_S = 0.01
 """While a child is about to have been silent for too long, so that it is noticed in time."""
-STATUS_EVERY_S = 0.2
+STATUS_EVERY_S = 0.4
 LOCK_FILE = "parent.lock"
 CONTROL_SOCKET = "control.sock"
 STATUS_FILE = "status"

@@ -62,12 +62,18 @@ def boot_id() -> str:
 
 
 class Roll:
-    """The children alive, on disk, so that the next parent can end what a killed one left."""
+    """The children alive, on disk, so that the next parent can end what a killed one left.
+
+    Written in place, by one call, which a kill does not cut in two: to put a new file into an old
+    one's place waits for the disk, once for each child. After a power cut nobody needs it.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._boot_id = boot_id()
         self._alive: dict[int, int] = {}
+        self._length = 0
+        """Of what was written last: a shorter text must cover it."""
 
     def add(self, pid: int) -> None:
         seen = stat(pid)
@@ -104,7 +110,9 @@ class Roll:
 
     def _load(self) -> dict[int, int]:
         try:
-            boot, alive = json.loads(self._path.read_text())
+            text = self._path.read_text()
+            self._length = len(text)
+            boot, alive = json.loads(text)
         except (FileNotFoundError, ValueError):
             return {}
         return (
@@ -112,9 +120,13 @@ class Roll:
         )
 
     def _save(self) -> None:
-        temporary = self._path.with_name(self._path.name + ".new")
+        text = json.dumps([self._boot_id, self._alive]).ljust(self._length)
         try:
-            temporary.write_text(json.dumps([self._boot_id, self._alive]))
-            temporary.rename(self._path)
+            fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.pwrite(fd, text.encode(), 0)
+            finally:
+                os.close(fd)
+            self._length = len(text)
         except OSError as error:  # a full disk must not end the parent
             log.warning("%s can't be written: %s", self._path, error)
