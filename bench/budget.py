@@ -22,6 +22,7 @@ from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from random import Random
+from statistics import median
 from tempfile import TemporaryDirectory
 
 from bench.report import Table
@@ -64,6 +65,19 @@ _LOOK_S = 0.001
 
 class Contest(Run):
     """A replay in which somebody quotes; quotes are measured against the ladder's first level."""
+
+    def __init__(self, job: ReplayJob, loop: VirtualLoop, folder: Path, stack: ExitStack) -> None:
+        super().__init__(job, loop, folder, stack)
+        self.booked_s: list[float] = []
+        """From each fill at the venue to its booking."""
+        self._last_fill = 0
+
+    async def account_round(self) -> None:
+        await super().account_round()
+        now_ms = self.loop.wall_ms()
+        for fill in self.stage.store.fills(self._last_fill):
+            self.booked_s.append((now_ms - fill.trade.time_ms) / 1000)
+            self._last_fill = fill.id
 
     def meter(self, pair: Pair, account: Account) -> Meter:
         usual = super().meter(pair, account)
@@ -227,8 +241,10 @@ def table(job: ReplayJob, contestants: Sequence[tuple[str, Callable[..., Rival] 
         "Ten requests a second, two pairs of five levels a side",
         (
             "who",
-            "orders + cancels",
-            "polls",
+            "orders and cancels",
+            "account",
+            "rate, ACE's book",
+            "requests in all",
             "distance mean, bps",
             "distance p99, bps",
             "no quote at the touch",
@@ -236,6 +252,7 @@ def table(job: ReplayJob, contestants: Sequence[tuple[str, Callable[..., Rival] 
             "at risk, s",
             "fills",
             "of them taken as stale",
+            "fill to booking, s: median, most",
         ),
     )
     for name, rival in contestants:
@@ -256,6 +273,8 @@ def _figures(run: Contest) -> list[str]:
     return [
         f"{sent['orders'] + sent['cancels']:,}",
         f"{sent['account']:,}",
+        f"{sent['market']:,}",
+        f"{sum(sent.values()):,}",
         f"{distances.mean or 0:.2f}",
         f"{distances.percentile(99) or 0:.2f}",
         f"{sum(meter.absent_ns for meter in meters) / watched / 2:.2%}",
@@ -263,6 +282,7 @@ def _figures(run: Contest) -> list[str]:
         f"{sum(meter.risk_ns for meter in meters) / 1e9:.2f}",
         f"{sum(len(meter.fills) for meter in meters):,}",
         f"{stale}",
+        f"{median(run.booked_s):.2f}, {max(run.booked_s):.2f}" if run.booked_s else "-",
     ]
 
 

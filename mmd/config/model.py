@@ -158,9 +158,9 @@ class PaperSettings(Strict):
 class RateSettings(Strict):
     """One conversion rate, read from ACE's order book."""
 
-    poll_s: float = Field(default=1, ge=0.1, le=60)
+    poll_s: float = Field(default=3, ge=0.1, le=60)
     """Time between two looks at the order book."""
-    max_age_s: float = Field(default=5, ge=0.2, le=300)
+    max_age_s: float = Field(default=10, ge=0.2, le=300)
     """Quotes that need the rate are pulled when it is older than this."""
 
     def faults(self) -> list[Fault]:

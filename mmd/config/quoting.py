@@ -210,7 +210,7 @@ class BoundsSettings(Strict):
     venue_ignore: Number = Field(default=Decimal(0), ge=0, le=_MOST_AMOUNT)
     """join and improve overlook others' best orders up to so much in all, in base currency, so
     that nobody leads us with a tiny order."""
-    venue_max_age_s: float = Field(default=5, ge=0.1, le=300)
+    venue_max_age_s: float = Field(default=15, ge=0.1, le=300)
     """ACE's order book bounds nothing when it is older than this."""
 
     def faults(self) -> list[Fault]:
@@ -290,13 +290,17 @@ class QuoteSettings(Strict):
     book costs after all nearer levels."""
     depth: Depth = 0
     """Levels of Binance's order book to read; 0: best bid and ask only."""
-    tolerance_bps: Number = Field(default=Decimal(3), ge=0, le=MOST_BPS)
+    tolerance_bps: Number = Field(default=Decimal("1.7"), ge=0, le=MOST_BPS)
     """An order nearer than this to its wanted price is kept."""
-    tolerance_step_bps: Number = Field(default=Decimal(0), ge=0, le=MOST_BPS)
+    tolerance_step_bps: Number = Field(default=Decimal(5), ge=0, le=MOST_BPS)
     """Further tolerance of each next level."""
-    move_bps: Number = Field(default=Decimal(1), ge=0, le=MOST_BPS)
+    spare_orders: int = Field(default=2, ge=0, le=MOST_LEVELS)
+    """Orders on each side that may stay although none of the levels needs them now, because they
+    are there already when the price comes back. They are never nearer to the market than wanted,
+    and never in the way of what is wanted."""
+    move_bps: Number = Field(default=Decimal("0.25"), ge=0, le=MOST_BPS)
     """A reference move of at least this causes a new decision."""
-    refresh_s: SecondsRange = SecondsRange(min=30, max=90)
+    refresh_s: SecondsRange = SecondsRange(min=120, max=600)
     """An order is replaced at an age drawn at random from this range."""
     min_interval_ms: int = Field(default=50, ge=0, le=60_000)
     """Least time between two decisions."""

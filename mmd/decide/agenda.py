@@ -27,11 +27,11 @@ class Topic(Enum):
 class Paces:
     """Seconds from one question to the next of its kind."""
 
-    trades_s: float = 2.0
+    trades_s: float = 2.5
     """Also the pace of the rounds."""
     orders_s: float = 10.0
     balances_s: float = 30.0
-    balances_after_fill_s: float = 10.0
+    balances_after_fill_s: float = 15.0
     prices_s: float = 30.0
     watchful_s: float = 6.0
     """For so long after trouble, each round asks for the open orders."""

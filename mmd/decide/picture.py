@@ -108,6 +108,7 @@ def _others(live: list[Entry], done: SidePlan, now_ns: int) -> list[dict[str, An
     kept = {entry.order.client_id for _, entry in done.kept}
     why = {cancel.entry.order.client_id: f"to go: {cancel.reason}" for cancel in done.cancels}
     why |= {entry.order.client_id: "hangs: its opposite was filled" for entry in done.hanging}
+    why |= {entry.order.client_id: "spare: in case the price comes back" for entry in done.spares}
     return [
         _other(entry, why.get(entry.order.client_id, entry.state.value), now_ns)
         for entry in live

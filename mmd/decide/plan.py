@@ -23,6 +23,7 @@ from mmd.words.market import Side
 
 _ZERO, _INFINITE = Decimal(0), Decimal("Infinity")
 _LIMIT = "the position would pass its limit"
+_NOT_WANTED = "not wanted"
 
 
 class Urgency(IntEnum):
@@ -96,6 +97,8 @@ class SideRules:
     """Orders that stay where they are, by customOrderId …"""
     hanging_to: Decimal | None = None
     """… as long as they are no further from the market than this price."""
+    spares: int = 0
+    """So many orders may stay though no quote needs them now."""
 
 
 @dataclass(slots=True)
@@ -108,6 +111,8 @@ class SidePlan:
     """Wanted and not there, but not to be placed now, with the reason."""
     cancels: list[Cancel] = field(default_factory=list)
     hanging: list[Entry] = field(default_factory=list)
+    spares: list[Entry] = field(default_factory=list)
+    """Not wanted now, but not in the way: when the price comes back they are there already."""
 
 
 def keep_draw(quote: WantedQuote) -> WantedQuote | None:
@@ -166,7 +171,10 @@ def plan_side(
         candidates = [entry for entry in candidates if entry.order.client_id not in kept_out]
     missing, unmatched = _match(quotes, candidates, rules, now_ns, done)
     too_near = None if best is None else _too_near(side, best, rules.keep)
-    done.cancels += [_cancel(entry, too_near, now_ns) for entry in unmatched if entry.state.rests]
+    cancels = [_cancel(entry, too_near, now_ns) for entry in unmatched if entry.state.rests]
+    if rules.spares:
+        cancels = _spare(cancels, missing, rules, done)
+    done.cancels += cancels
     done.cancels.sort(key=lambda cancel: cancel.entry.order.price, reverse=side is Side.BUY)
     _place(missing, unmatched, live, ledger.best_live_price(side.opposite), rules, done, renew)
     return done
@@ -226,6 +234,36 @@ def _take_nearest(
         if off <= nearest and (off < nearest or found < 0):
             found, nearest = index, off
     return usable.pop(found)[1] if found >= 0 else None
+
+
+def _spare(
+    cancels: list[Cancel], missing: Sequence[WantedQuote], rules: SideRules, done: SidePlan
+) -> list[Cancel]:
+    """Lets orders stay that merely have no quote, nearest to the market first, where there is
+    room for them beside what is wanted; what is still to be cancelled."""
+    room = rules.room
+    if room is not None:
+        room -= sum((entry.remaining for entry in done.hanging), _ZERO)
+        room -= sum((entry.remaining for _, entry in done.kept), _ZERO)
+        room -= sum((quote.amount for quote in missing), _ZERO)
+    least, most = rules.keep.least, rules.keep.most
+    idle = [
+        cancel.entry
+        for cancel in cancels
+        if cancel.reason == _NOT_WANTED and least <= cancel.entry.remaining <= most
+    ]
+    idle.sort(key=_price, reverse=bool(idle) and idle[0].side is Side.BUY)
+    for entry in idle[: rules.spares]:
+        if room is not None:
+            room -= entry.remaining
+            if room < 0:
+                break
+        done.spares.append(entry)
+    return [cancel for cancel in cancels if cancel.entry not in done.spares]
+
+
+def _price(entry: Entry) -> Decimal:
+    return entry.order.price
 
 
 def _place(
@@ -296,4 +334,4 @@ def _cancel(entry: Entry, too_near: Decimal | None, now_ns: int) -> Cancel:
         return Cancel(entry, Urgency.HARM, "nearer to the market than wanted")
     if now_ns >= entry.expires_ns:
         return Cancel(entry, Urgency.TIDY, "old")
-    return Cancel(entry, Urgency.TIDY, "not wanted")
+    return Cancel(entry, Urgency.TIDY, _NOT_WANTED)

@@ -65,6 +65,8 @@ class Inputs:
     """Time of day, seconds since 1970; needed for session hours."""
     leg: Leg | None = None
     """Of a cross, the second book of Binance."""
+    may_spare: bool = True
+    """Whether spare orders may rest; not while orders are refused, perhaps for want of money."""
 
 
 NO_INPUTS = Inputs()
@@ -274,6 +276,7 @@ class Quoter:
             "the side was filled a moment ago" if waits else "",
             self._hanging.client_ids,
             to,
+            settings.spare_orders if inputs.may_spare else 0,
         )
 
     def _costs(self, side: Side, depth: DepthState | None) -> Sequence[Decimal] | None:

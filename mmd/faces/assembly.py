@@ -159,6 +159,7 @@ class _Plan:
             ace=self.world.ace,
             instance=self.assembly.paths.instance(),
             settings=chosen,
+            budget=self.budget,
             book=self.segment.add(BOOK, name.slug),
             bell=bell,
             store=self.store if name in self.settings.pairs else None,

@@ -36,7 +36,7 @@ from mmd.sim.outcome import Outcome, outcome
 from mmd.sim.tape import Tick, ticks
 from mmd.sim.virtual import EPOCH_MS, VirtualLoop
 from mmd.venues.ace import calls
-from mmd.venues.ace.budget import BudgetSpec
+from mmd.venues.ace.budget import BudgetSpec, Priority
 from mmd.words.errors import ConfigError, MmdError
 from mmd.words.market import Pair, Side
 
@@ -246,7 +246,7 @@ class Run:
             raise ConfigError(f"ACE has no such market: {', '.join(missing)}")
         rounds = [
             loop.create_task(self._every(_PULSE_S, self._pulse)),
-            loop.create_task(self._every(stage.paces.trades_s, stage.account_round)),
+            loop.create_task(self._every(stage.paces.trades_s, self.account_round)),
             *(
                 loop.create_task(self._every(self._rate_settings(rate).poll_s, poll))
                 for rate in self.rates
@@ -333,6 +333,10 @@ class Run:
                 await waiting
             await asyncio.sleep(max(0.0, begun_s + seconds - self.loop.time()))
 
+    async def account_round(self) -> None:
+        """What the account process does at its pace."""
+        await self.stage.account_round()
+
     def _pulse(self) -> None:
         self.stage.beat()
         self.stage.exchange.step(self.loop.wall_ms())
@@ -343,6 +347,7 @@ class Run:
         stage, feed, client = self.stage, self.rates[rate], self.stage.client()
 
         async def poll() -> None:
+            await stage.may_ask(Priority.TOUCH)
             asked_ns = stage.loop.clock_ns()
             before = feed.book.read()
             found = await client.call(calls.order_book(stage.markets[rate]))

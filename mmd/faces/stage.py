@@ -148,21 +148,21 @@ class Stage:
         due = agenda.due(asked_s)
         orders: list[Order] = []
         if Topic.ORDERS in due:
-            await self._may_poll()
+            await self.may_ask()
             orders = await clerk.run(listing.all_open_orders())
         answered_ns = self.loop.clock_ns()
-        await self._may_poll()
+        await self.may_ask()
         cursor = self.store.cursor(self.began_ms)
         trades = await clerk.run(listing.trades_since(cursor.trade_no, cursor.since_ms))
         if self.store.add_fills(trades):
             agenda.filled()
         if Topic.PRICES in due:
-            await self._may_poll()
+            await self.may_ask()
             agenda.asked(Topic.PRICES, asked_s)
             self.store.set_prices(await clerk.call(calls.prices()), self.loop.wall_ms())
         balances: list[Balance] = []
         if Topic.BALANCES in due:
-            await self._may_poll()
+            await self.may_ask()
             balances = await clerk.call(calls.balances())
             agenda.asked(Topic.BALANCES, asked_s)
         if Topic.ORDERS in due:
@@ -171,9 +171,10 @@ class Stage:
             agenda.asked(Topic.ORDERS, asked_s)
         self.account_bell.ring()
 
-    async def _may_poll(self) -> None:
+    async def may_ask(self, priority: Priority = Priority.POLL) -> None:
+        """Waits for the budget."""
         while True:
-            if self.clerk_budget.try_take(Priority.POLL, self.loop.clock_ns()):
+            if self.clerk_budget.try_take(priority, self.loop.clock_ns()):
                 return
             await asyncio.sleep(_POLL_NAP_S)
 

@@ -318,7 +318,9 @@ class Worker:
     def inputs(self) -> Inputs:
         """What a decision may know beside the prices."""
         depth = self.job.depth.read() if self.job.depth and self.quoter.needs_depth else None
-        return Inputs(self.holdings, depth, self.venue.book, self.wall_s(), self.leg())
+        may_spare = not (self.guards.gate.note or self.desk.refused_in_a_row)
+        venue = self.venue.book
+        return Inputs(self.holdings, depth, venue, self.wall_s(), self.leg(), may_spare)
 
     def leg(self) -> Leg | None:
         """Of a cross, the second book of Binance."""

@@ -21,7 +21,9 @@ from mmd.processes.attended import AttendedClient, Leave
 from mmd.processes.context import ChildContext
 from mmd.records.store import Store
 from mmd.venues.ace import calls
+from mmd.venues.ace.budget import Budget, BudgetSpec, Priority
 from mmd.venues.ace.endpoint import AceEndpoint
+from mmd.venues.ace.throttle import Throttled
 from mmd.words.errors import (
     ConfigError,
     MmdError,
@@ -46,6 +48,7 @@ class RateJob:
     ace: AceEndpoint
     instance: str
     settings: RateSettings
+    budget: BudgetSpec
     book: BookCell
     bell: Bell
     store: Path | None = None
@@ -57,10 +60,11 @@ def run(job: RateJob, context: ChildContext) -> None:
     context.stop.on_term()
     with ExitStack() as stack:
         client = stack.enter_context(closing(AttendedClient(job.ace, context)))
+        budget = stack.enter_context(closing(Budget(job.budget, job.ace.key.api_key)))
         store = stack.enter_context(Store.open(job.store)) if job.store else None
         stack.callback(_mark_stopped, job)
         try:
-            _Poller(job, context, client, store).run()
+            _Poller(job, context, client, budget, store).run()
         except Leave:
             log.info("%s leaves", context.name)
 
@@ -117,11 +121,17 @@ class _Poller:
     """The loop: ask, publish, wait."""
 
     def __init__(
-        self, job: RateJob, context: ChildContext, client: AttendedClient, store: Store | None
+        self,
+        job: RateJob,
+        context: ChildContext,
+        client: AttendedClient,
+        budget: Budget,
+        store: Store | None,
     ) -> None:
         self._job = job
         self._heart = context.heart
         self._client = client
+        self._caller = Throttled(client, budget, Priority.TOUCH, client.pause)
         self._store = store
         self._state = job.book.read()
 
@@ -140,14 +150,14 @@ class _Poller:
             self._client.pause(wait_s - (time.monotonic_ns() - asked_ns) / 1e9)
 
     def _learn_rules(self) -> MarketRules:
-        for rules in self._client.call(calls.markets()):
+        for rules in self._caller.call(calls.markets()):
             if rules.pair == self._job.pair:
                 return rules
         raise ConfigError(f"rates.{self._job.pair}: the venue has no such market")
 
     def _poll(self, rules: MarketRules) -> None:
         asked_ns = time.monotonic_ns()
-        book = without_own(self._client.call(calls.order_book(rules)), self._own_orders())
+        book = without_own(self._caller.call(calls.order_book(rules)), self._own_orders())
         self._publish(book_state(self._state, book, asked_ns))
         state = self._heart.state
         self._heart.beat(connected=1, messages=state.messages + 1, progress=state.progress + 1)

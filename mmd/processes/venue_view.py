@@ -13,8 +13,10 @@ from mmd.venues.ace import calls
 from mmd.venues.ace.budget import Priority
 from mmd.words.errors import MmdError
 
-_LOOKS_PER_AGE = 2.5
-"""How often the book is looked at within the time that a look may be used for."""
+_PART = 0.7
+"""The next look is made at this part of the time that one may be used for …"""
+_RETRY_S = 1.0
+"""… and so soon after one that failed."""
 
 
 @dataclass
@@ -34,13 +36,15 @@ class VenueView:
             if bounds is None or bounds.venue_best is VenueBest.IGNORE:
                 await asyncio.sleep(1.0)
                 continue
-            await self._look()
-            await asyncio.sleep(bounds.venue_max_age_s / _LOOKS_PER_AGE)
+            pause_s = bounds.venue_max_age_s * _PART
+            await asyncio.sleep(pause_s if await self._look() else min(pause_s, _RETRY_S))
 
-    async def _look(self) -> None:
+    async def _look(self) -> bool:
+        """Whether there is a new look."""
         asked_ns = self.desk.clock_ns()
         try:
             book = await self.desk.ask(calls.order_book(self.desk.rules), Priority.POLL)
         except MmdError:
-            return  # the last look serves until it is too old
+            return False  # the last look serves until it is too old
         self.book = VenueBook(book, asked_ns)
+        return True

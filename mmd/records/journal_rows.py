@@ -79,6 +79,8 @@ def decision_row(decision: Decision, out: list[Row], before: Before) -> Row:
         row["stop"] = decision.stop_reason
     if inputs.wall_s is not None:
         row["wall_s"] = inputs.wall_s
+    if not inputs.may_spare:
+        row["spare"] = False
     if holdings.base is not None:
         row["base"] = str(holdings.base)
     if holdings.quote is not None:
@@ -108,6 +110,7 @@ def read_decision(row: Row, before: Before) -> Decision:
         None if venue is None else before.read("venue", venue, _venue),
         row.get("wall_s"),
         None if leg is None else before.read("leg", leg, _leg),
+        row.get("spare", True),
     )
     return Decision(
         before.read("book", row["book"], BookState._make),

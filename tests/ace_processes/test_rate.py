@@ -20,6 +20,7 @@ from mmd.processes.rate import RateJob, book_state, without_own
 from mmd.records.store import Store
 from mmd.sim.ace import FaultKind
 from mmd.venues.ace import calls
+from mmd.venues.ace.budget import BudgetSpec
 from mmd.venues.ace.client import AceClient
 from mmd.words.errors import ConfigError
 from mmd.words.ids import ClientIds
@@ -46,6 +47,7 @@ def job(house: House, exchange: Exchange, store: Path | None = None) -> RateJob:
         ace=exchange.endpoint,
         instance=INSTANCE,
         settings=RateSettings(poll_s=0.1, max_age_s=0.3),
+        budget=BudgetSpec(house.context.home, Decimal(100), 20),
         book=house.book,
         bell=house.bell,
         store=store,

@@ -95,7 +95,7 @@ def test_pairs_and_rates_come_and_go_with_their_feeds() -> None:
     assert found.rates == Changes(removed=(USDC,), changed=(USDT,))
     assert found.lines == (
         "rates.USDC/TWD: removed",
-        "rates.USDT/TWD.poll_s: 1 → 2",
+        "rates.USDT/TWD.poll_s: 3 → 2",
         "pairs.LTC/TWD: added",
         "pairs.ETH/TWD: removed",
     )

@@ -199,8 +199,8 @@ WRONG_VALUES = {
         "must be given: auto serves pairs in TWD and USDT only",
     ),
     "a rate that is always stale": (
-        ("USDT/TWD: {}", "USDT/TWD: {poll_s: 5}"),
-        "pairs.yaml:3: rates.USDT/TWD.max_age_s: not given; must be more than poll_s, which is 5",
+        ("USDT/TWD: {}", "USDT/TWD: {poll_s: 10}"),
+        "pairs.yaml:3: rates.USDT/TWD.max_age_s: not given; must be more than poll_s, which is 10",
     ),
     "the same pair twice": (
         ("    self_trade: {enabled: false}\n", "  btc_twd: {}\n"),

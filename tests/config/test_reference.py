@@ -55,7 +55,7 @@ def test_the_reference_names_every_key_with_unit_range_and_default() -> None:
             assert f"`{name}`" in text
     assert "| `spread_bps` | bps | > 0, ≤ 5000 | `20` |" in text
     assert "| `mode` |  | `paper`, `testnet`, `live` | `paper` |" in text
-    assert "| `refresh_s` | s | `min` and `max`, > 0, ≤ 86400 | `min 30, max 90` |" in text
+    assert "| `refresh_s` | s | `min` and `max`, > 0, ≤ 86400 | `min 120, max 600` |" in text
     assert "| `binance` |  |  | **must be given** |" in text
     assert "### `pairs.<pair>.self_trade`" in text
     assert all(line.count("|") == 6 for line in text.splitlines() if line.startswith("|"))

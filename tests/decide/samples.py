@@ -22,10 +22,19 @@ RULES = MarketRules(
 LIMITS = AgeLimits(3 * S, 5 * S)
 
 
+PLAIN: dict[str, Any] = {
+    "amount": {"min": Decimal("0.01"), "max": Decimal("0.02")},
+    "tolerance_bps": 3,
+    "tolerance_step_bps": 0,
+    "spare_orders": 0,
+    "move_bps": 1,
+    "refresh_s": {"min": 30, "max": 90},
+}
+"""One tolerance for all levels, and no order that no level needs."""
+
+
 def quote_settings(**changes: Any) -> QuoteSettings:
-    return QuoteSettings.model_validate(
-        {"amount": {"min": Decimal("0.01"), "max": Decimal("0.02")}} | changes
-    )
+    return QuoteSettings.model_validate(PLAIN | changes)
 
 
 def book(bid: float, ask: float, frame_ns: int = 0, status: int = BookStatus.VALID) -> BookState:

@@ -6,7 +6,7 @@ from collections import Counter
 
 from mmd.decide.agenda import Agenda, Paces, Topic
 
-PACES = Paces()
+PACES = Paces(trades_s=2)
 
 
 def rounds(agenda: Agenda, begin: int, seconds: int) -> Counter[Topic]:
@@ -20,18 +20,18 @@ def rounds(agenda: Agenda, begin: int, seconds: int) -> Counter[Topic]:
 
 
 def test_the_first_round_asks_for_everything() -> None:
-    assert Agenda().due(5.0) == set(Topic)
+    assert Agenda(PACES).due(5.0) == set(Topic)
 
 
 def test_a_quiet_minute_costs_less_than_a_request_a_second() -> None:
-    agenda = Agenda()
+    agenda = Agenda(PACES)
     rounds(agenda, 0, 60)
     quiet = rounds(agenda, 60, 60)
     assert quiet == {Topic.TRADES: 30, Topic.ORDERS: 6, Topic.BALANCES: 2, Topic.PRICES: 2}
 
 
 def test_after_trouble_the_open_orders_are_asked_for_in_every_round_for_a_while() -> None:
-    agenda = Agenda()
+    agenda = Agenda(PACES)
     rounds(agenda, 0, 20)
     agenda.trouble(20)
     assert rounds(agenda, 20, 6)[Topic.ORDERS] == 3
@@ -39,16 +39,17 @@ def test_after_trouble_the_open_orders_are_asked_for_in_every_round_for_a_while(
 
 
 def test_a_fill_brings_the_balances_sooner_and_the_orders_with_them() -> None:
-    agenda = Agenda()
+    agenda = Agenda(PACES)
     rounds(agenda, 0, 2)
     agenda.filled()
-    assert Topic.BALANCES not in agenda.due(8)
-    assert {Topic.BALANCES, Topic.ORDERS} <= agenda.due(10)
-    agenda.asked(Topic.BALANCES, 10)
-    assert Topic.BALANCES not in agenda.due(22)
+    soon_s = PACES.balances_after_fill_s
+    assert Topic.BALANCES not in agenda.due(soon_s - 1)
+    assert {Topic.BALANCES, Topic.ORDERS} <= agenda.due(soon_s)
+    agenda.asked(Topic.BALANCES, soon_s)
+    assert Topic.BALANCES not in agenda.due(2 * soon_s + 1)
 
 
 def test_what_was_not_answered_stays_due() -> None:
-    agenda = Agenda()
+    agenda = Agenda(PACES)
     agenda.due(0)
     assert agenda.due(2) == set(Topic)
