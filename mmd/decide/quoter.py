@@ -218,7 +218,8 @@ class Quoter:
             until_ns = waits_until_ns(settings.after_fill, ledger.fills, side)
             if until_ns > now_ns:
                 again.append(until_ns)
-            made_for = (settings, terms.size_factor, inputs.holdings, until_ns > now_ns)
+            seen = (inputs.holdings, inputs.may_spare)
+            made_for = (settings, terms.size_factor, seen, until_ns > now_ns)
             if settings.after_fill.hanging_bps is not None or made_for != self._rules_for.get(side):
                 self._rules_for[side] = made_for
                 self.side_rules[side] = self._side_rules(terms, until_ns > now_ns, inputs)
