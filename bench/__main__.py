@@ -92,9 +92,8 @@ def start_row(pairs: int, run: Run) -> Iterator[Table]:
     yield many.start_table((pairs,), run.choose(2, 10))
 
 
-def scale_rows(run: Run) -> Iterator[Table]:
-    counts = (10, 50) if run.is_quick else (10, 50, 100)
-    yield many.scale_table(counts, run.choose(10, 30))
+def scale_row(pairs: int, run: Run) -> Iterator[Table]:
+    yield many.scale_table((pairs,), run.choose(10, 60))
 
 
 def day_rows(run: Run) -> Iterator[Table]:
@@ -113,7 +112,9 @@ ROWS: dict[str, Callable[[Run], Iterator[Table]]] = {
     "ticks-10ms": partial(tick_row, ticks.AFTER_10),
     "ticks-50ms": partial(tick_row, ticks.AFTER_50),
     "browsers": browser_rows,
-    "scale": scale_rows,
+    "scale-10": partial(scale_row, 10),
+    "scale-50": partial(scale_row, 50),
+    "scale-100": partial(scale_row, 100),
     "start-3": partial(start_row, 3),
     "start-50": partial(start_row, 50),
     "day": day_rows,

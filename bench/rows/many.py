@@ -212,7 +212,12 @@ def scale_table(counts: Sequence[int], seconds: float) -> Table:
     columns += ["PSS of a feed, MB", "of a pair, MB", "of all, MB", "tick to order p50 / p99, ms"]
     result = Table("Scale", columns)
     for count in counts:
-        one = load_of(count, seconds)
+        try:
+            one = load_of(count, seconds)
+        except subprocess.CalledProcessError as error:
+            words = error.stderr.decode("utf-8", "replace").strip().splitlines() or [str(error)]
+            result.add(str(count), f"did not start: {words[-1][:160]}", *[""] * (len(columns) - 2))
+            continue
         ticks = one.ticks_ms or [float("nan")]
         result.add(
             str(count),
