@@ -17,6 +17,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from mmd.cells.segment import Segment
 from mmd.processes.context import ChildContext
 from mmd.supervision import control
@@ -296,10 +298,13 @@ def running(toys: dict[str, dict[str, Any]], **environment: str) -> Iterator[Toy
 
 def leave(subject: Toys) -> None:
     """Ends the parent, and whichever child ignores that."""
+    subject.process.send_signal(signal.SIGSTOP)  # so that it forks no more
     block = read(subject.home / "run" / "status")
+    pids = {row.pid for row in block.rows if row.pid} if block else set()
+    with suppress(psutil.NoSuchProcess):
+        pids |= {child.pid for child in psutil.Process(subject.process.pid).children(True)}
     subject.process.kill()
     subject.process.wait()
-    pids = [row.pid for row in block.rows if row.pid] if block else []
     patience = time.monotonic() + 2
     while alive := [pid for pid in pids if is_alive(pid)]:
         if time.monotonic() > patience:
