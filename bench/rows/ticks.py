@@ -42,6 +42,11 @@ pairs:
       spread_bps: {spread}
       step_bps: {step}
       jitter_bps: 0
+      # Each tick re-quotes all levels: no order is near enough to stay, none is kept in reserve.
+      tolerance_bps: 3
+      tolerance_step_bps: 0
+      spare_orders: 0
+      move_bps: 1
       amount: {{min: 0.002, max: 0.01}}
       refresh_s: {{min: 3000, max: 3600}}
       widen: {{volatility_factor: 0}}
