@@ -34,9 +34,9 @@ class Watched(Mmd):
 
     @contextmanager
     def watched_by(self, count: int) -> Iterator[None]:
-        """So many browsers have the page's stream of events open; the first does not read."""
+        """So many browsers look at the pair; the first does not read."""
         address = urlsplit(Paths(self._home).web_address.read_text().strip())
-        ask = f"GET /events HTTP/1.1\r\nHost: {address.netloc}\r\n\r\n".encode()
+        ask = f"GET /events?pair=btc_usdt HTTP/1.1\r\nHost: {address.netloc}\r\n\r\n".encode()
         with ExitStack() as stack, selectors.DefaultSelector() as selector:
             for number in range(count):
                 browser = socket.create_connection((address.hostname, address.port), 10)
