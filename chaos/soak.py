@@ -27,6 +27,8 @@ _MB = 1 << 20
 GROWTH_MB = 0.35
 GROWTH_SHARE = 0.015
 """Private memory may grow by so much from quarter to quarter."""
+GROWTH_DESCRIPTORS = 2
+"""The same for descriptors: a pool of connections breathes."""
 _ALARMS = ("stalled", "frozen", "no heartbeat", "no progress", "overflows persist")
 
 
@@ -63,7 +65,7 @@ class Curve:
         if _climbs(levels, max(GROWTH_MB, GROWTH_SHARE * first)):
             wrong.append(f"{self.name} grew from {first:.1f} to {last:.1f} MB")
         first, *_, last = levels = _levels(self.descriptors)
-        if _climbs(levels, 0):
+        if _climbs(levels, GROWTH_DESCRIPTORS):
             wrong.append(f"{self.name} went from {first:.0f} to {last:.0f} descriptors")
         return wrong
 
