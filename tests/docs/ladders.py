@@ -46,6 +46,9 @@ BASE: dict[str, Any] = {
     "spread_bps": 20,
     "step_bps": 10,
     "jitter_bps": 0,
+    "tolerance_bps": 3,
+    "tolerance_step_bps": 0,
+    "spare_orders": 0,
     "min_interval_ms": 0,
     "max_jump_bps": 5000,
 }
