@@ -24,6 +24,7 @@ from pathlib import Path
 from mmd.cells.layouts import PARENT, BookState, BookStatus
 from mmd.config.model import PairSettings
 from mmd.config.secrets import AceKey
+from mmd.decide.agenda import Paces
 from mmd.decide.ledger import Entry
 from mmd.faces.stage import INSTANCE, Life, Place, Stage, cell
 from mmd.processes.sweep import SweepPlan, sweep_async
@@ -59,8 +60,8 @@ KILLS, ACCOUNT_KILLS, PARENT_DEATHS = 0.01, 0.005, 0.004
 ACTIVE_S = 8.0
 QUIET_S = 4.0
 """Longer than patience with a lost order: by its end all is known."""
-ORPHAN_LIMIT_S = 6.0
-"""Reconcile interval and patience: by then every order has a living process that knows it."""
+ORPHAN_LIMIT_S = Paces().orders_s
+"""The reconcile interval: by then every order has a living process that knows it."""
 
 
 @dataclass
