@@ -55,10 +55,19 @@ def _mapped_segments() -> set[str]:
 def _children() -> set[psutil.Process]:
     """This process's children and theirs. The kernel's own list is asked first: the common case,
     that there are none, must cost next to nothing."""
-    tasks = Path("/proc/self/task").iterdir()
-    if not any((task / "children").read_text() for task in tasks):
+    if not any(map(_has_children, Path("/proc/self/task").iterdir())):
         return set()
     return set(psutil.Process().children(recursive=True))
+
+
+def _has_children(task: Path) -> bool:
+    try:
+        return bool((task / "children").read_text())
+    except (
+        FileNotFoundError,
+        ProcessLookupError,
+    ):  # the thread has ended; none of its own are left
+        return False
 
 
 def _is_tracker(process: psutil.Process) -> bool:

@@ -192,7 +192,7 @@ def test_self_trades_bring_the_volume_that_the_shipped_thresholds_ask_for() -> N
         str(RECORDING), "--pair", "BTC/TWD", "--minutes", "4", "--set", "self_trade.enabled=true"
     )
     done = report["pairs"]["BTC/TWD"]["self_trades"]
-    assert 0.85 < done["share"] < 1.15
+    assert 0.8 < done["share"] < 1.2
     assert done["longest_rest_s"] < 2
     assert done["unmeant_meetings"] == 0
     assert (report["orders_left"], report["fills_unbooked"]) == (0, 0)
