@@ -134,6 +134,8 @@ def test_a_venue_that_answers_garbage_is_named_and_everything_taken_down(
         (["strat"], "No such command 'strat'"),
         (["pair", "BTCTWD"], "write it as BTC/TWD"),
         (["start", "--replay", "/nowhere.gz"], "does not exist"),
+        (["start", "--replay", __file__, "/nowhere.gz"], "'/nowhere.gz' does not exist"),
+        (["start", __file__], "recordings follow --replay"),
         (["sim", "binance", "--port", "99999"], "0<=x<=65535"),
     ],
 )

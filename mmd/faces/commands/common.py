@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,25 @@ def config_option(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
         "--config", type=EXISTING, envvar="MMD_CONFIG", help="Default: conf/pairs.yaml."
     )(function)
+
+
+def replay_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--replay FILE…`: one or several files behind it, and it may be given again."""
+
+    @wraps(function)
+    def with_all(*args: Any, replay: tuple[Path, ...], more: tuple[Path, ...], **rest: Any) -> Any:
+        if more and not replay:
+            raise click.UsageError(f"unexpected argument {more[0]}; recordings follow --replay")
+        return function(*args, replay=(*replay, *more), **rest)
+
+    with_all = click.argument("more", metavar="", type=EXISTING, nargs=-1)(with_all)
+    return click.option(
+        "--replay",
+        metavar="FILE...",
+        type=EXISTING,
+        multiple=True,
+        help="Recorded streams instead of a made-up market.",
+    )(with_all)
 
 
 def site(config: Path | None = None) -> Site:

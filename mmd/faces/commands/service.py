@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 
 from mmd.faces import operate
-from mmd.faces.commands.common import EXISTING, config_option, site, terminal
+from mmd.faces.commands.common import config_option, replay_option, site, terminal
 from mmd.faces.commands.web import PATIENCE_S, page_address
 from mmd.faces.glance import Glances
 from mmd.faces.service import AlreadyRunning
@@ -19,7 +19,7 @@ from mmd.faces.status_view import render
 @config_option
 @click.option("--foreground", is_flag=True, help="Stay in this terminal; Ctrl-C stops.")
 @click.option("--web", "page", is_flag=True, help="With the page, though web.enabled be false.")
-@click.option("--replay", type=EXISTING, multiple=True, help="Recorded streams instead of a path.")
+@replay_option
 @click.option(
     "--wait",
     "wait_s",

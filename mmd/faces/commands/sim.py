@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from mmd.faces.commands.common import replay_option
 from mmd.sim import ace, binance
 from mmd.words.errors import Unavailable
 
@@ -36,7 +37,7 @@ class Speed(click.ParamType[float]):
 
 @sim.command("binance")
 @click.option("--port", type=click.IntRange(0, 65535), required=True, help="0: any free one.")
-@click.option("--replay", type=EXISTING, multiple=True, help="Recorded streams to play.")
+@replay_option
 @click.option("--once", is_flag=True, help="Play them once, then stay silent, still connected.")
 @click.option("--speed", type=Speed(), default=1.0, help="Multiple of real time, or max.")
 @click.option("--seed", type=int, default=1, help="Of the made-up market without recordings.")
