@@ -18,6 +18,7 @@ from typing import Any
 
 from chaos.subject import Subject, recordings
 from chaos.world import World
+from mmd.decide.ledger import State
 from mmd.words.errors import Unavailable
 from mmd.words.market import Pair
 
@@ -31,7 +32,9 @@ _CHANGES = {
         "backoff_s": {"min": 0.05, "max": 0.1},
     }
 }
-_UNDER_WAY = ("wanted", "sending", "unknown", "cancelling")
+_UNDER_WAY = {
+    state.value for state in (State.WANTED, State.SENDING, State.UNKNOWN, State.CANCELLING)
+}
 Orders = dict[str, str]
 """Remaining amount by order number."""
 

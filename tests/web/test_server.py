@@ -91,7 +91,7 @@ def test_the_ladder_is_what_the_pair_itself_says_once_it_answers(tmp_path: Path)
     orders = [
         {"number": "1", "state": "open", "price": "1965000", "remaining": "0.5"},
         {"number": "2", "state": "open", "price": "1965500.5", "remaining": "0.25"},
-        {"number": "", "state": "sent", "price": "1965700", "remaining": "0.1"},
+        {"number": "", "state": "sending", "price": "1965700", "remaining": "0.1"},
     ]
     bids = {"side": "bid", "levels": [{"order": one} for one in orders[1:]], "others": orders[:1]}
     sides = [bids, {"side": "ask", "levels": [{"level": 0}], "others": []}]

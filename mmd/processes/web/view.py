@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from mmd.cells.layouts import BookState, HealthState, QuoteState
+from mmd.decide.ledger import State
 from mmd.processes.earned import Earned
 from mmd.processes.pace import Pace
 from mmd.processes.sight import UP, Process, Sight
@@ -25,7 +26,7 @@ POINTS = 3600
 MOST_FILLS = 500
 MOST_EVENTS = 200
 _BOOK_ROWS = 15
-_NOT_RESTING = ("wanted", "sent", "unknown")
+_NOT_RESTING = {state.value for state in (State.WANTED, State.SENDING, State.UNKNOWN)}
 
 Json = dict[str, Any]
 
