@@ -8,7 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from mmd.cells.layouts import QuoteState
 from mmd.config.model import Settings
 from mmd.faces.sight import sight
 from mmd.faces.site import Site
@@ -67,7 +66,7 @@ def profits_today(seen: Sight, extras: Extras) -> Mapping[str, float | None]:
     """By pair's slug, in its quote currency."""
     found = {}
     for process in seen.group("pairs"):
-        quotes = seen.quotes.get(process.member, QuoteState())
+        quotes = seen.quotes_of(process)
         profit = extras.earned.profit(Pair.parse(process.member), quotes)
         found[process.member] = None if profit is None else float(profit)
     return found

@@ -16,12 +16,12 @@ from rich.text import Text
 from mmd.cells.layouts import BookState, QuoteState
 from mmd.cells.layouts import exact as exact_of
 from mmd.faces.trades import Row, exact
+from mmd.processes.earned import twd_rate
 from mmd.records.markout import HORIZONS_S
 from mmd.records.pnl import Result, results
 from mmd.records.store import FILE, Store
 from mmd.words.market import Pair
 
-TWD = "TWD"
 WIDE_COLUMNS = 125
 _CENT = Decimal("0.01")
 _ZERO = Decimal(0)
@@ -106,13 +106,7 @@ class Market:
 
     def rate(self, currency: str) -> Decimal | None:
         """TWD for one unit."""
-        if currency == TWD:
-            return Decimal(1)
-        pair = Pair(currency, TWD)
-        book = self.books.get(pair.slug)
-        if book is not None and book.is_valid:
-            return (exact_of(book.bid_price) + exact_of(book.ask_price)) / 2
-        return self.last.get(pair)
+        return twd_rate(currency, self.books, self.last.get)
 
 
 def last_prices(records: Path) -> dict[Pair, Decimal]:

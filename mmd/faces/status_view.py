@@ -14,7 +14,6 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mmd.cells.layouts import BookState, HealthState, QuoteState
 from mmd.faces.status import price
 from mmd.processes.earned import Earned
 from mmd.processes.pace import Pace
@@ -87,7 +86,7 @@ def _well(sight: Sight) -> Text:
     """Whether it is well, and if not, what is wrong."""
     found = troubles(sight)
     pairs = sight.group("pairs")
-    quoting = sum(pair_word(p, _quotes(sight, p)) == "quoting" for p in pairs)
+    quoting = sum(pair_word(p, sight.quotes_of(p)) == "quoting" for p in pairs)
     counted = f"{quoting} of {len(pairs)} pairs quote"
     if not found:
         return Text(f"✔ all well, {counted}", style="green")
@@ -132,7 +131,7 @@ def _pairs(sight: Sight, extras: Extras, width: int) -> Table:
         _Column("Rst", 4),
     ]
     for process in sight.group("pairs"):
-        quotes = _quotes(sight, process)
+        quotes = sight.quotes_of(process)
         reference = quotes.reference_bid, quotes.reference_ask
         profit = extras.earned.profit(Pair.parse(process.member), quotes)
         _add(
@@ -169,7 +168,7 @@ def _books(sight: Sight, extras: Extras, width: int) -> Table:
         _Column("Rst", 5),
     ]
     for process in (*sight.group("feeds"), *sight.group("rates")):
-        book, health = sight.books.get(process.member, BookState()), _health(sight, process)
+        book, health = sight.book_of(process), sight.health_of(process)
         is_valid = book.is_valid
         age_ms = max(0, book.age_ns(sight.now_ns)) // 1_000_000 if book.last_frame_ns else -1
         _add(
@@ -203,7 +202,7 @@ def _last_errors(sight: Sight) -> Text | None:
     lines = [
         f"last error of {process.name}: {error}"
         for process in sight.processes
-        if (error := _health(sight, process).error_text)
+        if (error := sight.health_of(process).error_text)
     ]
     return Text("\n".join(lines), style="yellow") if lines else None
 
@@ -263,14 +262,6 @@ def _rate(extras: Extras, process: Process, count: int) -> str:
         return f"{count:,}"
     rate = extras.pace.per_s(process.name)
     return "–" if rate is None else f"{rate:,.1f}"
-
-
-def _quotes(sight: Sight, process: Process) -> QuoteState:
-    return sight.quotes.get(process.member, QuoteState())
-
-
-def _health(sight: Sight, process: Process) -> HealthState:
-    return sight.health.get(process.name, HealthState())
 
 
 def duration(seconds: float) -> str:

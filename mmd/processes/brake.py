@@ -19,13 +19,12 @@ from mmd.records import killed
 from mmd.records.alerts import Kind, Spool
 from mmd.records.pnl import Result
 from mmd.words.errors import Exit, Fatal, Unavailable
-from mmd.words.market import OwnTrade, Pair
+from mmd.words.market import TWD, OwnTrade, Pair
 
 log = logging.getLogger("mmaker")
 
 _LOOK_NS = 100_000_000
 _SAVE_NS = 1_000_000_000
-TWD = "TWD"
 
 
 class KillSwitchThrown(Fatal):

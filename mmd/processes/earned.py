@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import NamedTuple
 
-from mmd.cells.layouts import QuoteState, exact
+from mmd.cells.layouts import BookState, QuoteState, exact
 from mmd.processes.sight import Sight
 from mmd.records.pnl import Result
 from mmd.records.store import LastPrice
-from mmd.words.market import Pair
-
-TWD = "TWD"
+from mmd.words.market import TWD, Pair
 
 
 class Earned(NamedTuple):
@@ -40,7 +38,10 @@ class Earned(NamedTuple):
         total = Decimal(0)
         for pair in self.today:
             quotes = sight.quotes.get(pair.slug, QuoteState())
-            profit, rate = self.profit(pair, quotes), self._rate(pair.quote, sight)
+            profit, rate = (
+                self.profit(pair, quotes),
+                twd_rate(pair.quote, sight.books, self._last_price),
+            )
             if profit is None or rate is None:
                 return None
             total += profit * rate
@@ -50,7 +51,7 @@ class Earned(NamedTuple):
         """Worth of all that was bought and sold today."""
         if not self.is_known:
             return None
-        rates = {pair: self._rate(pair.quote, sight) for pair in self.today}
+        rates = {pair: twd_rate(pair.quote, sight.books, self._last_price) for pair in self.today}
         worth = [self.today[pair].volume * rate for pair, rate in rates.items() if rate is not None]
         return sum(worth, Decimal(0))
 
@@ -61,16 +62,21 @@ class Earned(NamedTuple):
     def _mark(self, pair: Pair, quotes: QuoteState) -> Decimal | None:
         if quotes.mark:
             return exact(quotes.mark)
+        return self._last_price(pair)
+
+    def _last_price(self, pair: Pair) -> Decimal | None:
         last = self.last.get(pair)
         return None if last is None else last.price
 
-    def _rate(self, currency: str, sight: Sight) -> Decimal | None:
-        """TWD for one unit."""
-        if currency == TWD:
-            return Decimal(1)
-        pair = Pair(currency, TWD)
-        book = sight.books.get(pair.slug)
-        if book is not None and book.is_valid:
-            return (exact(book.bid_price) + exact(book.ask_price)) / 2
-        last = self.last.get(pair)
-        return None if last is None else last.price
+
+def twd_rate(
+    currency: str, books: Mapping[str, BookState], last: Callable[[Pair], Decimal | None]
+) -> Decimal | None:
+    """TWD for one unit: the middle of the rate's book, or else ACE's last price."""
+    if currency == TWD:
+        return Decimal(1)
+    pair = Pair(currency, TWD)
+    book = books.get(pair.slug)
+    if book is not None and book.is_valid:
+        return (exact(book.bid_price) + exact(book.ask_price)) / 2
+    return last(pair)

@@ -54,6 +54,17 @@ class Sight:
     def group(self, group: str) -> list[Process]:
         return [process for process in self.processes if process.group == group]
 
+    # What a process has published; an empty state where it has published nothing yet.
+
+    def book_of(self, process: Process) -> BookState:
+        return self.books.get(process.member, BookState())
+
+    def quotes_of(self, process: Process) -> QuoteState:
+        return self.quotes.get(process.member, QuoteState())
+
+    def health_of(self, process: Process) -> HealthState:
+        return self.health.get(process.name, HealthState())
+
 
 Look = Callable[[], Sight]
 """Takes a look; never waits for anybody."""

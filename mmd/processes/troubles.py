@@ -75,11 +75,11 @@ def troubles(sight: Sight) -> list[Trouble]:
 def _trouble(sight: Sight, process: Process) -> Trouble | None:
     word, text = process.state.replace("_", " "), process.text
     if process.group == "pairs":
-        quotes = sight.quotes.get(process.member, QuoteState())
+        quotes = sight.quotes_of(process)
         word = pair_word(process, quotes)
         text = quotes.note_text or ("" if process.state in UP else text)
     elif process.group in ("feeds", "rates"):
-        word = book_word(process, sight.books.get(process.member, BookState()))
+        word = book_word(process, sight.book_of(process))
         text = "" if process.state in UP else text
     if word == "starting" and sight.wall_s - process.since_s < _STARTS_S:
         return None

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, Decimal
 from enum import IntEnum
 
+TWD = "TWD"
+"""ACE's own currency: totals over several pairs are told in it."""
 _PAIR = re.compile(r"([A-Za-z0-9]{2,12})[/_]([A-Za-z0-9]{2,12})")
 
 

@@ -13,7 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
-from mmd.cells.layouts import BookState, HealthState, QuoteState
+from mmd.cells.layouts import QuoteState
 from mmd.processes.sight import UP, Process, Sight
 from mmd.words.market import Pair
 
@@ -64,7 +64,7 @@ def _processes(sight: Sight) -> Iterator[Metric]:
     errors = CounterMetricFamily("mmd_process_errors", "Errors counted.", labels=label)
     overflows = CounterMetricFamily("mmd_process_overflows", "Overflows counted.", labels=label)
     for process in sight.processes:
-        name, health = [process.name], _health(sight, process)
+        name, health = [process.name], sight.health_of(process)
         up.add_metric(name, int(process.state in UP))
         for one in STATES:
             state.add_metric([process.name, one], int(process.state == one))
@@ -96,7 +96,7 @@ def _books(sight: Sight) -> Iterator[Metric]:
         "mmd_book_volume", "Traded quantity, in base currency.", labels=label
     )
     for process in (*sight.group("feeds"), *sight.group("rates")):
-        name, book = [process.member], sight.books.get(process.member, BookState())
+        name, book = [process.member], sight.book_of(process)
         valid.add_metric(name, int(book.is_valid))
         if book.is_valid:
             price.add_metric([*name, "bid"], book.bid_price)
@@ -104,8 +104,8 @@ def _books(sight: Sight) -> Iterator[Metric]:
         if book.last_frame_ns:
             age.add_metric(name, _seconds(book.age_ns(sight.now_ns)))
         if process.group == "feeds":
-            lag.add_metric(name, _health(sight, process).lag_ms / 1000)
-        messages.add_metric(name, _health(sight, process).messages)
+            lag.add_metric(name, sight.health_of(process).lag_ms / 1000)
+        messages.add_metric(name, sight.health_of(process).messages)
         trades.add_metric(name, book.trade_count)
         volume.add_metric(name, float(book.volume))
     yield from (valid, price, age, lag, messages, trades, volume)
@@ -122,9 +122,7 @@ def _pairs(sight: Sight) -> Iterator[Metric]:
         "fills": ("mmd_pair_fills", "Fills."),
         "requests": ("mmd_pair_requests", "Requests to the venue since the process started."),
     }
-    pairs = [
-        (_pair_name(p), sight.quotes.get(p.member, QuoteState())) for p in sight.group("pairs")
-    ]
+    pairs = [(_pair_name(p), sight.quotes_of(p)) for p in sight.group("pairs")]
     for field, (name, text) in gauges.items():
         gauge = GaugeMetricFamily(name, text, labels=["pair"])
         for pair, quotes in pairs:
@@ -166,10 +164,6 @@ def _sides(name: str, text: str, prices: Iterable[tuple[str, float, float]]) -> 
 
 def _pair_name(process: Process) -> str:
     return str(Pair.parse(process.member))
-
-
-def _health(sight: Sight, process: Process) -> HealthState:
-    return sight.health.get(process.name, HealthState())
 
 
 def _seconds(ns: int) -> float:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from mmd.cells.layouts import BookState, HealthState, QuoteState
+from mmd.cells.layouts import QuoteState
 from mmd.decide.ledger import State
 from mmd.processes.earned import Earned
 from mmd.processes.pace import Pace
@@ -91,7 +91,7 @@ def _number(value: Decimal | None) -> float | None:
 
 
 def _pair(sight: Sight, process: Process, earned: Earned) -> Json:
-    quotes = sight.quotes.get(process.member, QuoteState())
+    quotes = sight.quotes_of(process)
     word, pair = pair_word(process, quotes), Pair.parse(process.member)
     is_up = process.state in UP
     return {
@@ -113,12 +113,12 @@ def _pair(sight: Sight, process: Process, earned: Earned) -> Json:
         "age": quotes.price_age_ms,
         "restarts": process.restarts,
         "note": quotes.note_text or ("" if is_up else process.text),
-        "error": _health(sight, process).error_text,
+        "error": sight.health_of(process).error_text,
     }
 
 
 def _book(sight: Sight, process: Process, pace: Pace) -> Json:
-    book, health = sight.books.get(process.member, BookState()), _health(sight, process)
+    book, health = sight.book_of(process), sight.health_of(process)
     word, rate = book_word(process, book), pace.per_s(process.name)
     return {
         "name": shown_name(process),
@@ -137,7 +137,7 @@ def _book(sight: Sight, process: Process, pace: Pace) -> Json:
 
 
 def _process(sight: Sight, process: Process) -> Json:
-    health = _health(sight, process)
+    health = sight.health_of(process)
     return {
         "name": process.name,
         "pid": process.pid,
@@ -150,10 +150,6 @@ def _process(sight: Sight, process: Process) -> Json:
         "error": health.error_text,
         "text": process.text,
     }
-
-
-def _health(sight: Sight, process: Process) -> HealthState:
-    return sight.health.get(process.name, HealthState())
 
 
 def ladder(
@@ -251,7 +247,7 @@ class History:
     def take(self, sight: Sight) -> list[Json]:
         """Remembers the present; returns what happened to processes since the last look."""
         for process in sight.group("pairs"):
-            quotes = sight.quotes.get(process.member, QuoteState())
+            quotes = sight.quotes_of(process)
             points = self.points.setdefault(process.member, deque(maxlen=POINTS))
             points.append(_point(sight, quotes))
         found = [found for process in sight.processes if (found := self._change(sight, process))]
